@@ -1,0 +1,1 @@
+"""How a saga is written down: values, a fluent table, typed functions."""

@@ -1,0 +1,149 @@
+"""Everything the engine raises. The ground floor: imports nothing of ours.
+
+The class docstring is the message, filled with the fields that the raiser gives; the text says what to do
+next. ``exit_code`` is what the command line ends with.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SagaError(Exception):
+    """{text}"""
+
+    exit_code: ClassVar[int] = 1
+    hint: ClassVar[str] = ""
+
+    def __init__(self, text: str = "", **facts: object) -> None:
+        self.facts = {"text": text, **facts}
+        template = text if text else (type(self).__doc__ or "")
+        super().__init__(text or template.format(**facts))
+
+    @property
+    def next_command(self) -> str:
+        """The command that helps, with the facts filled in; empty where none is known."""
+        return self.hint.format(**self.facts) if self.hint else ""
+
+
+class DefinitionError(SagaError):
+    """{text}"""
+
+    exit_code = 6
+
+
+class NoResult(SagaError):
+    """There is no result of {source} in this run: it never ran on this path, returned nothing, or was undone. Ask `find` where that may be."""
+
+
+class AttemptEnded(SagaError):
+    """This attempt no longer counts: its lease is gone, or the run has moved on."""
+
+
+class Superseded(BaseException):
+    """A newer attempt, or an undo, has taken over in the target database. Not an Exception: user code cannot swallow it."""
+
+
+# --- what a caller did wrong
+
+
+class BadInput(SagaError):
+    """{text}"""
+
+    exit_code = 2
+
+
+class PayloadTooLarge(BadInput):
+    """{what} has {size} bytes; the limit is {limit}. Store the data elsewhere and pass a reference."""
+
+
+class SettingsError(SagaError):
+    """{text}"""
+
+    exit_code = 2
+
+
+class NotFound(SagaError):
+    """{text}"""
+
+    exit_code = 3
+
+
+class RunNotFound(NotFound):
+    """No run is called {run}."""
+
+    hint = "saga list"
+
+
+class SagaNotFound(NotFound):
+    """No saga called {saga} is loaded. Loaded: {loaded}."""
+
+    hint = "saga check"
+
+
+class NotAllowed(SagaError):
+    """{text}"""
+
+    exit_code = 4
+
+
+class NotInRole(NotAllowed):
+    """{actor} is not in role {role}, which has {members}."""
+
+
+# --- the run is not where the caller thinks
+
+
+class Conflict(SagaError):
+    """{text}"""
+
+    exit_code = 7
+
+
+class AlreadyDecided(Conflict):
+    """{run} was already {verdict} by {actor} at {at}: {reason}"""
+
+    hint = "saga show {run}"
+
+
+class NotAccepted(Conflict):
+    """{run} is in {state}, which does not take the event {event}. Here it takes: {takes}."""
+
+    hint = "saga why {run}"
+
+
+class RunEnded(Conflict):
+    """{run} has ended: {status} in {state}."""
+
+    hint = "saga history {run}"
+
+
+class KeyTaken(Conflict):
+    """The run key {key} belongs to {run}, which was started with another {difference}. Use another key."""
+
+    hint = "saga show {run}"
+
+
+# --- the store
+
+
+class StoreError(SagaError):
+    """{text}"""
+
+    exit_code = 9
+
+
+class StoreUnreachable(StoreError):
+    """The store {url} cannot be reached: {reason}"""
+
+    hint = "saga doctor"
+
+
+class SchemaNotCurrent(StoreError):
+    """The store's schema is at {found}, this program needs {wanted}."""
+
+    hint = "saga db upgrade"
+
+
+class LibraryTooOld(StoreError):
+    """{text}"""
