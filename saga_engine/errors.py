@@ -17,7 +17,7 @@ class SagaError(Exception):
 
     def __init__(self, text: str = "", **facts: object) -> None:
         self.facts = {"text": text, **facts}
-        template = text if text else (type(self).__doc__ or "")
+        template = text or (type(self).__doc__ or "")
         super().__init__(text or template.format(**facts))
 
     @property

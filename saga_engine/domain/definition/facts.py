@@ -60,7 +60,9 @@ class Facts(Generic[I_co]):
         """
         value = self._results.newest(source)
         if value is MISSING or value is None:
-            raise NoResult(source=getattr(source, "__qualname__", None) or getattr(source, "name", None) or repr(source))
+            raise NoResult(
+                source=getattr(source, "__qualname__", None) or getattr(source, "name", None) or repr(source)
+            )
         return value
 
     @overload

@@ -44,7 +44,8 @@ class Draft(Generic[S, I]):
         return type(self)(replace(self._row, edges=(*self._row.edges, *edges)), self._keep)
 
     def _write(self, **ways: S | None) -> None:
-        self._keep(self._with(*[Edge(outcome, to) for outcome, to in ways.items() if to is not None])._row)
+        named_ways = [Edge(outcome, to) for outcome, to in ways.items() if to is not None]
+        self._keep(replace(self._row, edges=(*self._row.edges, *named_ways)))
 
 
 class Result(Draft[S, I], Generic[S, I, R]):

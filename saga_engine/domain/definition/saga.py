@@ -14,7 +14,6 @@ from saga_engine.domain.definition.facts import Approval, I, N, Startable, Step
 from saga_engine.domain.definition.fluent import (
     ONCE,
     Asking,
-    Decided,
     Draft,
     Members,
     P,
@@ -73,7 +72,14 @@ class Saga(Startable[I], Generic[S, I]):
     """
 
     def __init__(
-        self, name: str, *, version: int, states: type[S], input: type[I], start: S, queue: str = "default"  # noqa: A002  the word of the API
+        self,
+        name: str,
+        *,
+        version: int,
+        states: type[S],
+        input: type[I],  # noqa: A002  the word of the API
+        start: S,
+        queue: str = "default",
     ) -> None:
         if not name.isidentifier():
             raise DefinitionError(f"{name!r}: name a saga with letters, digits and _ only; run names are built from it")
@@ -124,7 +130,7 @@ class Saga(Startable[I], Generic[S, I]):
         outcome: Literal["completed", "failed"] = "completed",
         entering: Callable[[Step[I]], None | Awaitable[None]] | None = None,
     ) -> None:
-        """End the run in these states; *outcome* "failed" where that end is not a success. *entering* is for notices."""
+        """End the run in these states; *outcome* "failed" where that is not a success. *entering* is for notices."""
         for state in states:
             self._add(Row(state, table.End(outcome), entering=entering, where=_caller()))
 
@@ -162,12 +168,14 @@ class Saga(Startable[I], Generic[S, I]):
         for group in self.groups:
             common = set(group.members) & set(members)
             if common and common not in (set(group.members), set(members)):
-                raise DefinitionError(f"{group.name} shares only some members with another group: nest one in the other")
+                raise DefinitionError(
+                    f"{group.name} shares only some members with another group: nest one in the other"
+                )
         name = f"GROUP_{len(self.groups) + 1}"
         self.groups.append(table.Group(name, members, deadline, edges, where))
 
 
 def _caller() -> str:
     """``file:line`` of the user's code, two frames up."""
-    frame = sys._getframe(2)
+    frame = sys._getframe(2)  # noqa: SLF001  `inspect.stack` reads every source file on the way
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"

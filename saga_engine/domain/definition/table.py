@@ -110,5 +110,3 @@ class Group:
     deadline: timedelta | None = None
     edges: tuple[Edge, ...] = ()
     where: str = field(default="", compare=False)
-
-
