@@ -1,0 +1,137 @@
+"""Fixtures of every room, and what one run of pytest owns: its database servers and its clock."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import hypothesis
+import pytest
+
+from tests.support.cluster import open_shared_folder
+from tests.support.rooms import RoomTimes
+from tests.support.servers import Server, ServerMissing, find_mariadb, find_postgres
+
+if TYPE_CHECKING:
+    from xdist.workermanage import WorkerController
+
+SHARED = pytest.StashKey[Path]()
+ALIVE = pytest.StashKey[int]()
+ROOMS = pytest.StashKey[RoomTimes]()
+
+hypothesis.settings.register_profile("saga", deadline=None, print_blob=True)
+# The same examples every time: a submission is not refused for what an earlier one brought in.
+hypothesis.settings.register_profile("ci", parent=hypothesis.settings.get_profile("saga"), derandomize=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "saga")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    worker = getattr(config, "workerinput", None)
+    if worker is not None:
+        config.stash[SHARED] = Path(worker["shared_folder"])
+        return
+    config.stash[SHARED], config.stash[ALIVE] = open_shared_folder()
+    config.stash[ROOMS] = RoomTimes()
+    config.pluginmanager.register(RoomReport(config.stash[ROOMS]))
+    if config.pluginmanager.hasplugin("xdist"):
+        config.pluginmanager.register(TellWorkers(config.stash[SHARED]))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    alive = config.stash.get(ALIVE, None)
+    if alive is None:
+        return
+    os.close(alive)
+    if not (config.stash[SHARED] / "cluster.url").exists():  # else whoever stops the server removes the folder
+        shutil.rmtree(config.stash[SHARED], ignore_errors=True)
+
+
+class TellWorkers:
+    """Hands the folder of the run to each xdist worker."""
+
+    def __init__(self, shared: Path) -> None:
+        self._shared = shared
+
+    def pytest_configure_node(self, node: WorkerController) -> None:
+        node.workerinput["shared_folder"] = str(self._shared)
+
+
+class RoomReport:
+    """Prints the seconds of each room just before pytest's closing line."""
+
+    def __init__(self, rooms: RoomTimes) -> None:
+        self._rooms = rooms
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._rooms.add(report.nodeid, report.duration)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        terminalreporter.section("time by room")
+        for line in self._rooms.lines():
+            terminalreporter.write_line(line)
+
+
+def _required(server: str, find: Callable[[], Server]) -> Server:
+    """The server, or a skip that says why there is none; a failure where SAGA_TEST_REQUIRE names it."""
+    try:
+        return find()
+    except ServerMissing as missing:
+        if server in os.environ.get("SAGA_TEST_REQUIRE", "").split(","):
+            pytest.fail(f"SAGA_TEST_REQUIRE names {server}: {missing}", pytrace=False)
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def postgres_server(pytestconfig: pytest.Config) -> Server:
+    """The machine's PostgreSQL, else one from the wheel that all processes of this run share."""
+    return _required("postgresql", lambda: find_postgres(pytestconfig.stash[SHARED]))
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Server:
+    """The machine's MariaDB."""
+    return _required("mariadb", find_mariadb)
+
+
+@pytest.fixture
+def fresh_url(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[[str, str], str]]:
+    """Ask `fresh_url(kind, name)` for an empty database; kind is sqlite, postgresql or mariadb."""
+    with ExitStack() as databases:
+
+        def fresh(kind: str, name: str) -> str:
+            if kind == "sqlite":
+                return f"sqlite:///{tmp_path / name}.db"
+            server: Server = request.getfixturevalue(
+                {"postgresql": "postgres_server", "mariadb": "mariadb_server"}[kind]
+            )
+            return databases.enter_context(server.database())
+
+        yield fresh
+
+
+@pytest.fixture
+def postgres_url(fresh_url: Callable[[str, str], str]) -> str:
+    """The URL of an empty PostgreSQL database that only this test has."""
+    return fresh_url("postgresql", "postgres")
+
+
+@pytest.fixture
+def mariadb_url(fresh_url: Callable[[str, str], str]) -> str:
+    """The URL of an empty MariaDB database that only this test has."""
+    return fresh_url("mariadb", "mariadb")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest, fresh_url: Callable[[str, str], str]) -> str:
+    """An empty database for a store, once of each kind: a test that takes it runs on SQLite and on PostgreSQL."""
+    return fresh_url(request.param, "saga")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def target_url(request: pytest.FixtureRequest, fresh_url: Callable[[str, str], str]) -> str:
+    """An empty database for a target of effects, once of each kind, never the store's own."""
+    return fresh_url(request.param, "target")

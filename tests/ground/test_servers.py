@@ -1,0 +1,111 @@
+"""The servers of the tests themselves: empty, private, and gone afterwards."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+from sqlalchemy.exc import OperationalError
+
+from tests.support.cluster import temporary_cluster
+from tests.support.rooms import RoomTimes
+from tests.support.servers import Server, ServerMissing, find_postgres
+
+ONE = sqlalchemy.text("SELECT 1")
+GONE_SECONDS = 20
+
+
+def answer(url: str) -> object:
+    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
+    with engine.connect() as db:
+        return db.execute(ONE).scalar()
+
+
+def test_a_store_url_and_a_target_url_are_two_empty_databases(store_url: str, target_url: str) -> None:
+    assert (store_url != target_url, answer(store_url), answer(target_url)) == (True, 1, 1)
+
+
+def test_a_test_database_is_dropped_with_whoever_is_still_connected(postgres_server: Server) -> None:
+    with postgres_server.database() as url:
+        name = url.rpartition("/")[2]
+        left_open = sqlalchemy.create_engine(url).connect()
+        left_open.execute(ONE)
+    with pytest.raises(OperationalError):
+        left_open.execute(ONE)
+    left_open.invalidate()
+    left_open.close()
+    assert name not in postgres_server.names()
+
+
+def test_databases_of_a_killed_run_are_dropped_by_a_later_one(postgres_server: Server) -> None:
+    postgres_server._run("CREATE DATABASE saga_test_1700000000_left")
+    postgres_server.drop_left_behind()
+    assert "saga_test_1700000000_left" not in postgres_server.names()
+
+
+def test_mariadb_gives_an_empty_database_too(mariadb_url: str) -> None:
+    assert answer(mariadb_url) == 1
+
+
+def test_a_server_named_by_the_environment_is_never_replaced(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SAGA_TEST_POSTGRES", "postgresql://me:secret@127.0.0.1:1/postgres")
+    with pytest.raises(ServerMissing) as missing:
+        find_postgres(tmp_path)
+    assert str(missing.value).startswith("no postgresql at postgresql+psycopg://me:***@127.0.0.1:1/postgres: ")
+
+
+def test_a_crashed_cluster_recovers_what_was_committed() -> None:
+    with temporary_cluster() as cluster:
+        engine = sqlalchemy.create_engine(cluster.url, poolclass=sqlalchemy.NullPool)
+        with engine.begin() as db:
+            db.execute(sqlalchemy.text("CREATE TABLE kept AS SELECT 42 AS n"))
+        cluster.stop("immediate")
+        engine = sqlalchemy.create_engine(cluster.start(), poolclass=sqlalchemy.NullPool)
+        with engine.connect() as db:
+            assert db.execute(sqlalchemy.text("SELECT n FROM kept")).scalar() == 42
+
+
+RUN = """
+import sys, time
+from pathlib import Path
+from tests.support.cluster import open_shared_folder, shared_cluster
+shared, alive = open_shared_folder()
+print(shared, shared_cluster(shared), shared_cluster(shared), flush=True)
+time.sleep(60)
+"""
+
+
+def test_the_shared_cluster_is_one_and_ends_with_its_run_even_when_that_is_killed() -> None:
+    with subprocess.Popen([sys.executable, "-c", RUN], stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        folder, first, second = run.stdout.readline().split()
+        assert (first, answer(first)) == (second, 1)
+        run.send_signal(signal.SIGKILL)
+    eventually(lambda: not Path(folder).exists())
+    with pytest.raises(OperationalError):
+        answer(first)
+
+
+def eventually(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + GONE_SECONDS
+    while not true():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def test_time_is_counted_by_room_and_a_room_over_its_budget_is_named() -> None:
+    rooms = RoomTimes()
+    rooms.add("tests/domain/test_decide.py::test_a", 0.5)
+    rooms.add("tests/domain/test_decide.py::test_a", 70)
+    rooms.add("tests/domain/definition/test_saga.py::test_b", 0.5)
+    rooms.add("tests/test_house.py::test_c", 2)
+    assert rooms.lines() == [
+        "domain           2 tests     71.0 s  of   60 s  OVER BUDGET",
+        "house            1 tests      2.0 s",
+    ]

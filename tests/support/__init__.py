@@ -1,0 +1,1 @@
+"""What tests stand on: database servers, and the time that each room may take."""

@@ -1,0 +1,49 @@
+"""How long each room of tests takes, printed against its budget, so that a slow test is seen when it arrives."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import PurePosixPath
+from typing import Final
+
+BUDGET_SECONDS: Final = {
+    "domain": 60,
+    "ground": 60,
+    "store": 120,
+    "ledger": 60,
+    "runtime": 120,
+    "kill": 300,
+    "cli": 120,
+    "docs": 60,
+}
+
+
+class RoomTimes:
+    """Seconds and number of tests for each room, from the reports of one run."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.tests: dict[str, set[str]] = defaultdict(set)
+
+    def add(self, nodeid: str, seconds: float) -> None:
+        """Count one phase (set-up, call or tear-down) of a test."""
+        name = room_of(nodeid)
+        self.seconds[name] += seconds
+        self.tests[name].add(nodeid)
+
+    def lines(self) -> list[str]:
+        """One line for each room, slowest first. Seconds add up over the processes that ran side by side."""
+        return [self._line(name) for name in sorted(self.seconds, key=lambda room: -self.seconds[room])]
+
+    def _line(self, name: str) -> str:
+        budget = BUDGET_SECONDS.get(name)
+        line = f"{name:12} {len(self.tests[name]):5} tests {self.seconds[name]:8.1f} s"
+        if budget is None:
+            return line
+        return f"{line}  of {budget:4} s" + ("  OVER BUDGET" if self.seconds[name] > budget else "")
+
+
+def room_of(nodeid: str) -> str:
+    """The folder below tests/, or "house" for what stands there itself."""
+    parts = PurePosixPath(nodeid.split("::", maxsplit=1)[0]).parts
+    return parts[1] if len(parts) > 2 and parts[0] == "tests" else "house"

@@ -1,0 +1,111 @@
+"""The database servers that tests run against: the machine's own, or one started for this run of pytest."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from tests.support.cluster import ClusterFailed, shared_cluster
+
+POSTGRES: Final = "postgresql+psycopg://postgres@127.0.0.1:5432/postgres"
+MARIADB: Final = "mysql+pymysql://root@127.0.0.1:3306/"
+OWN_CLUSTER: Final = "wheel"
+"""As SAGA_TEST_POSTGRES: leave the machine's server alone and start one from the wheel."""
+CONNECT_SECONDS: Final = 3
+LEFT_BEHIND_SECONDS: Final = 6 * 3600
+"""A test database older than this belongs to a run of pytest that was killed."""
+
+
+class ServerMissing(Exception):
+    """No such server can be had here; the text says what was tried."""
+
+
+class Server:
+    """A database server on which tests make databases of their own. *url* may create and drop databases."""
+
+    def __init__(self, url: URL) -> None:
+        self.url = url
+        self.name = url.get_backend_name()
+        self._admin = sqlalchemy.create_engine(
+            url,
+            isolation_level="AUTOCOMMIT",
+            poolclass=sqlalchemy.NullPool,
+            connect_args={"connect_timeout": CONNECT_SECONDS},
+        )
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """Make an empty database, give its URL, drop it at the end together with whoever is still connected.
+
+        Each test has a name of its own, so that a process left over from one test never meets the next.
+        """
+        name = f"saga_test_{int(time.time())}_{secrets.token_hex(4)}"
+        self._run(f"CREATE DATABASE {name}")
+        try:
+            yield self.url.set(database=name).render_as_string(hide_password=False)
+        finally:
+            self._drop(name)
+
+    def drop_left_behind(self) -> None:
+        """Drop the test databases of runs that were killed before they could."""
+        oldest = time.time() - LEFT_BEHIND_SECONDS
+        for name in self.names():
+            if name.startswith("saga_test_") and int(name.split("_")[2]) < oldest:
+                self._drop(name)
+
+    def names(self) -> list[str]:
+        """The databases that the server has."""
+        catalogue = "SELECT datname FROM pg_database" if self.name == "postgresql" else "SHOW DATABASES"
+        with self._admin.connect() as db:
+            return list(db.execute(sqlalchemy.text(catalogue)).scalars())
+
+    def _drop(self, name: str) -> None:
+        self._run(f"DROP DATABASE IF EXISTS {name}" + (" WITH (FORCE)" if self.name == "postgresql" else ""))
+
+    def _run(self, statement: str) -> None:
+        with self._admin.connect() as db:
+            db.execute(sqlalchemy.text(statement))
+
+
+def find_postgres(shared: Path) -> Server:
+    """The server that SAGA_TEST_POSTGRES names, else the machine's, else one that this run of pytest shares.
+
+    *shared* is the folder that all processes of the run know. A server named by the environment that does not
+    answer is an error: whoever named it did not mean another one.
+    """
+    named = os.environ.get("SAGA_TEST_POSTGRES", "")
+    if named and named != OWN_CLUSTER:
+        return _answering(make_url(named).set(drivername="postgresql+psycopg"))
+    try:
+        if not named:
+            return _answering(make_url(POSTGRES))
+    except ServerMissing:
+        pass  # an ordinary machine has none: the wheel brings one
+    try:
+        return _answering(make_url(shared_cluster(shared)))
+    except ClusterFailed as error:
+        raise ServerMissing(f"no PostgreSQL: none at {POSTGRES}, and none could be started: {error}") from error
+
+
+def find_mariadb() -> Server:
+    """The server that SAGA_TEST_MARIADB names, else the machine's."""
+    return _answering(make_url(os.environ.get("SAGA_TEST_MARIADB") or MARIADB).set(drivername="mysql+pymysql"))
+
+
+def _answering(url: URL) -> Server:
+    server = Server(url)
+    try:
+        server.drop_left_behind()
+    except SQLAlchemyError as error:
+        reason = str(error).splitlines()[0]
+        raise ServerMissing(f"no {server.name} at {url.render_as_string(hide_password=True)}: {reason}") from error
+    return server
