@@ -75,8 +75,8 @@ class Verdict(Frozen):
 class Retry:
     """How often and how fast a failed attempt is tried again.
 
-    *attempts* counts the first try too. Delays double from *first* up to *cap*; the worker's start
-    adds up to a fifth as jitter. A failure that is an instance of *never_on* is final at once.
+    *attempts* counts the first try too. Delays double from *first* up to *cap*, plus up to a fifth as jitter.
+    A failure that is an instance of *never_on* is final at once.
     """
 
     attempts: int = 1

@@ -1,0 +1,171 @@
+"""A saga made ready for decisions: every look-up that ``decide`` needs, by name, built once per saga version."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from typing import Any
+
+from pydantic import BaseModel
+
+from saga_engine.domain.definition.facts import MISSING, Facts
+from saga_engine.domain.definition.functions import named
+from saga_engine.domain.definition.saga import Saga
+from saga_engine.domain.definition.spec import spec
+from saga_engine.domain.definition.table import Activity, Gate, Group, Row, Run, Wait
+from saga_engine.domain.definition.values import Event, Retry, Verdict
+from saga_engine.domain.machine import Machine, Way
+from saga_engine.domain.snapshot import Snapshot
+from saga_engine.errors import DefinitionError
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Bounds of one run, from the settings (SEMANTICS, "Constants")."""
+
+    transitions: int = 10_000
+    inbox: int = 1_000
+    deferred: timedelta = timedelta(days=7)
+    crashes: int = 3
+
+
+class Chart:
+    """One saga: rows, groups and ways by name; which source a result comes from; what its JSON is parsed with."""
+
+    def __init__(self, saga: Saga[Any, Any]) -> None:
+        _complete(saga)
+        self.saga = saga
+        self.name, self.version = saga.name, saga.version
+        self.machine = Machine(saga)
+        self.rows: Mapping[str, Row] = {state.name: row for state, row in saga.rows.items()}
+        self.groups: Mapping[str, Group] = {group.name: group for group in saga.groups}
+        self.events: Mapping[str, Event[Any]] = _events(saga)
+        self.sources = _sources(self.rows, self.events)
+        self._models = _models(self.rows, self.events)
+
+    @property
+    def start(self) -> str:
+        """The name of the first state."""
+        return str(self.saga.start.name)
+
+    @cached_property
+    def spec(self) -> str:
+        """The table as canonical JSON (``definition.spec``)."""
+        return spec(self.saga)
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of ``spec``: what a run is pinned to beside name and version."""
+        return hashlib.sha256(self.spec.encode()).hexdigest()
+
+    def activity(self, state: str) -> Activity:
+        """What happens in *state*."""
+        return self.rows[state].activity
+
+    def ways(self, state: str, trigger: str) -> tuple[Way, ...]:
+        """The ways out of a state or a group, in the order in which they are asked."""
+        return self.machine.ways(state, trigger)
+
+    def run_of(self, state: str) -> Run:
+        """The step of *state*."""
+        activity = self.activity(state)
+        assert isinstance(activity, Run), f"{state} has no step"
+        return activity
+
+    def facts(self, run: Snapshot) -> Facts[Any]:
+        """What a guard may read of *run*."""
+        return Facts(self.saga.input.model_validate_json(run.input), Recorded(self, run))
+
+    def parse(self, source: str, value: str) -> Any:
+        """A stored result of *source* as the model it was written from; None for "null"."""
+        return None if value == "null" else self._models[source].model_validate_json(value)
+
+
+class Recorded:
+    """The results of a stored run, found by what the table was written with: functions, events, approvals."""
+
+    def __init__(self, chart: Chart, run: Snapshot) -> None:
+        self._chart = chart
+        self._run = run
+
+    def newest(self, source: object) -> object:
+        """The newest result of *source* that is not undone; ``MISSING`` when there is none."""
+        names = self._chart.sources.get(source, ())
+        found = [r for r in self._run.results if r.source in names and not r.undone]
+        if not found:
+            return MISSING
+        last = max(found, key=lambda r: r.revision)
+        return self._chart.parse(last.source, last.value)
+
+
+def source_of(chart: Chart, state: str) -> str:
+    """The name under which what comes of *state* is stored."""
+    match chart.activity(state):
+        case Run(work=work):
+            return named(work)
+        case Wait(event=event):
+            return f"event:{event.name}"
+        case _:
+            return f"verdict:{state}"
+
+
+def retry_of(chart: Chart, kind: str, state: str, notice: Retry) -> Retry:
+    """How often a failing task of this kind is tried."""
+    match chart.activity(state):
+        case Run(retry=retry) if kind == "step":
+            return retry
+        case Run(undo=undo) if kind == "undo" and undo is not None:
+            return undo.retry
+        case _:
+            return notice
+
+
+def _complete(saga: Saga[Any, Any]) -> None:
+    """Every state has a line, and every function and event a name of its own."""
+    missing = [state.name for state in saga.states if state not in saga.rows]
+    if missing:
+        raise DefinitionError(f"{saga.name}: no line in the table for {', '.join(missing)}, or its line lacks `.then`")
+    works = [named(row.activity.work) for row in saga.rows.values() if isinstance(row.activity, Run)]
+    doubled = {name for name in works if works.count(name) > 1}
+    if doubled:
+        raise DefinitionError(f"{saga.name}: two steps are called {', '.join(sorted(doubled))}; results are stored by name")
+
+
+def _events(saga: Saga[Any, Any]) -> Mapping[str, Event[Any]]:
+    found: dict[str, Event[Any]] = {}
+    edges = [edge for row in saga.rows.values() for edge in row.edges] + [e for g in saga.groups for e in g.edges]
+    events = [edge.on for edge in edges if isinstance(edge.on, Event)]
+    events += [row.activity.event for row in saga.rows.values() if isinstance(row.activity, Wait)]
+    for event in events:
+        if found.setdefault(event.name, event) is not event:
+            raise DefinitionError(f"{saga.name}: two events are called {event.name}; write one value and use it twice")
+    return found
+
+
+def _sources(rows: Mapping[str, Row], events: Mapping[str, Event[Any]]) -> Mapping[object, tuple[str, ...]]:
+    """For everything ``facts.of`` takes, the names under which its results are stored."""
+    found: dict[object, tuple[str, ...]] = {event: (f"event:{name}",) for name, event in events.items()}
+    for name, row in rows.items():
+        match row.activity:
+            case Run(work=work):
+                found[work] = (named(work),)
+            case Gate(approval=approval):
+                found[approval] = (*found.get(approval, ()), f"verdict:{name}")
+            case _:
+                pass
+    return found
+
+
+def _models(rows: Mapping[str, Row], events: Mapping[str, Event[Any]]) -> Mapping[str, type[BaseModel]]:
+    """For each name of a result, what its JSON is parsed with."""
+    found: dict[str, type[BaseModel]] = {f"event:{name}": event.payload for name, event in events.items()}
+    for name, row in rows.items():
+        match row.activity:
+            case Run(work=work, result=model) if model is not None:
+                found[named(work)] = model
+            case Gate():
+                found[f"verdict:{name}"] = Verdict
+            case _:
+                pass
+    return found

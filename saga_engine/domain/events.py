@@ -1,0 +1,180 @@
+"""What can happen to a run. Past tense; each accepted one is a line of the journal.
+
+``decide`` says what follows from one. Times and identities are fields: nothing here reads a clock.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from saga_engine.domain.values import ParkCode
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """Somebody started the run; the first event of each."""
+
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class ActionSucceeded:
+    """An attempt came back. *value* is its result as canonical JSON ("null" where it returns nothing)."""
+
+    task: str
+    attempt: int
+    incarnation: str
+    value: str = "null"
+
+
+@dataclass(frozen=True, slots=True)
+class ActionFailed:
+    """An attempt raised. *final*: of a kind that is never retried. *park* set: no retry can help, a person must look.
+
+    *error* is the exception's type and primary message; never a driver's text that may hold row values.
+    """
+
+    task: str
+    attempt: int
+    incarnation: str
+    error: str
+    final: bool = False
+    park: ParkCode | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptTimedOut:
+    """An attempt ran longer than its timeout, or was silent longer than its heartbeat. It may still be running."""
+
+    task: str
+    attempt: int
+    incarnation: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptLost:
+    """A worker holds a task whose earlier attempt never came back, or gave up on one of its own.
+
+    *crashes* is the task's count of such ends; *known_dead*: the process that ran it is known to be gone;
+    *runner* names it for a person.
+    """
+
+    task: str
+    attempt: int
+    incarnation: str
+    crashes: int
+    known_dead: bool
+    runner: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    """A timer task came due and a worker leased it."""
+
+    task: str
+    attempt: int
+    incarnation: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventReceived:
+    """Somebody sent an event. *dedup_key* is its event key; *payload* is validated, as canonical JSON."""
+
+    name: str
+    payload: str
+    actor: str
+    source: str = "api"
+    dedup_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictGiven:
+    """A person decided at a gate, having seen what *digest* is of. *roles* are those the settings give the actor."""
+
+    approved: bool
+    digest: str
+    actor: str
+    roles: tuple[str, ...]
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequested:
+    """A person wants the run stopped and what it did undone."""
+
+    actor: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackRequested:
+    """A person wants the run undone: all of it, or back to *to*, where it then goes forward again.
+
+    *unapplied*: the engine has proved that a parked pivot took no effect.
+    """
+
+    actor: str
+    to: str | None = None
+    reason: str = ""
+    unapplied: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RetryRequested:
+    """A person wants what is parked, or backs off, tried again now."""
+
+    actor: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SkipRequested:
+    """A person takes over what is parked: the run goes on without it."""
+
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A person found out what a step in doubt did. *done* with its result as JSON, or not done at all."""
+
+    actor: str
+    evidence: str
+    done: bool
+    value: str = "null"
+
+
+@dataclass(frozen=True, slots=True)
+class PauseRequested:
+    """A person holds the run: nothing new starts, no timer fires."""
+
+    actor: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeRequested:
+    """A person lets a paused run go on."""
+
+    actor: str
+    reason: str = ""
+
+
+Report: TypeAlias = ActionSucceeded | ActionFailed | AttemptTimedOut | AttemptLost | TimerFired
+"""What workers say of a task they hold: fenced by attempt and incarnation."""
+
+Request: TypeAlias = (
+    EventReceived
+    | VerdictGiven
+    | CancelRequested
+    | RollbackRequested
+    | RetryRequested
+    | SkipRequested
+    | Resolved
+    | PauseRequested
+    | ResumeRequested
+)
+"""What people and programs ask for: refused with an error, or recorded."""
+
+Event: TypeAlias = RunStarted | Report | Request
