@@ -1,0 +1,1 @@
+"""Rows of the engine's own database."""

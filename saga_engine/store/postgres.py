@@ -1,0 +1,105 @@
+"""The store in PostgreSQL: psycopg 3, with limits on every session so that a stopped worker holds up nobody."""
+
+from __future__ import annotations
+
+import os
+import socket
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, create_engine, func, select
+from sqlalchemy.engine import URL
+
+from saga_engine.errors import StoreUnreachable
+from saga_engine.store.transactions import Store, swallowed
+
+NAMES = frozenset({"postgres", "postgresql", "postgresql+psycopg"})
+CONNECT_SECONDS = 10
+# How soon the server ends the statement of a client that is gone.
+CHECK_SECONDS = 2
+_NAME_BYTES_MAX = 63
+
+_clock = select(func.clock_timestamp())
+
+
+class PostgresStore(Store):
+    """A PostgreSQL database (14 or newer). Writers run at READ COMMITTED and lock rows, in the order of PROTOCOL."""
+
+    dialect = "postgresql"
+
+    def clock(self, db: Connection) -> datetime:
+        """The server's clock, not the transaction's: clock_timestamp()."""
+        now = db.execute(_clock).scalar_one()
+        assert isinstance(now, datetime)
+        return now.astimezone(UTC)
+
+    def _check_still_open(self, db: Connection) -> None:
+        # COMMIT of a failed transaction is answered with ROLLBACK, and psycopg takes that for success.
+        driver = db.connection.dbapi_connection
+        assert driver is not None
+        if driver.info.transaction_status.name == "INERROR":
+            raise swallowed()
+
+    def left_to_parent(self) -> None:
+        """Nothing: libpq's wrapper leaves a connection alone that another process opened."""
+
+
+def open_postgres(url: URL, *, lease_seconds: float, wait_seconds: float, connections_max: int) -> PostgresStore:
+    """Open the store in the database that *url* names, and connect once to see that it answers.
+
+    Raises StoreUnreachable for a bad address, a refused connection, a wrong password, a missing database or driver.
+    """
+    shown = url.set(query={}).render_as_string(hide_password=True)
+    # A password with a bare @ in it would be taken for a host, and be printed as one.
+    if "@" in (url.host or ""):
+        raise StoreUnreachable(url=f"{url.drivername}://…", reason="write @ in a password as %40, / as %2F, : as %3A")
+    options = f"{url.query.get('options', '')} {session_options(lease_seconds)}".strip()
+    try:
+        writer = create_engine(
+            url.set(drivername="postgresql+psycopg"),
+            isolation_level="READ COMMITTED",
+            hide_parameters=True,  # row values stay out of errors
+            use_native_hstore=False,  # saves a round trip for each connection
+            pool_pre_ping=True,
+            pool_size=connections_max,
+            max_overflow=0,
+            pool_timeout=wait_seconds,
+            connect_args={
+                "options": options,
+                "application_name": f"saga_engine {socket.gethostname()}:{os.getpid()}"[-_NAME_BYTES_MAX:],
+                "connect_timeout": CONNECT_SECONDS,
+                "tcp_user_timeout": _milliseconds(lease_seconds),
+            },
+        )
+    except ModuleNotFoundError as error:
+        reason = f"the module {error.name} is not installed: pip install 'saga-engine[postgres]'"
+        raise StoreUnreachable(url=shown, reason=reason) from error
+    # Several statements of one read must see one moment, as they do on SQLite; read only, so it cannot conflict.
+    reader = writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    store = PostgresStore(shown, reader, writer)
+    try:
+        with store.read():
+            pass
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def session_options(lease_seconds: float) -> str:
+    """The settings that every session starts with, as libpq's `options`.
+
+    A worker that is stopped in a transaction loses it after a third of the lease; who waits for its rows waits
+    longer than that, so that the wait ends with the row and not with an error.
+    """
+    limits = {
+        "idle_in_transaction_session_timeout": _milliseconds(lease_seconds / 3),
+        "lock_timeout": _milliseconds(lease_seconds * 2 / 3),
+        "tcp_user_timeout": _milliseconds(lease_seconds),
+        "client_connection_check_interval": _milliseconds(CHECK_SECONDS),
+    }
+    return " ".join(f"-c {name}={value}" for name, value in limits.items())
+
+
+def _milliseconds(seconds: float) -> int:
+    # 0 would switch the limit off.
+    return max(1, round(seconds * 1000))

@@ -1,0 +1,192 @@
+"""The store in a SQLite file: opened as PROTOCOL Q1 asks."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
+from sqlalchemy.engine import URL
+
+from saga_engine.errors import LibraryTooOld, StoreReplaced, StoreUnreachable
+from saga_engine.store import files
+from saga_engine.store.files import Access, Host
+from saga_engine.store.transactions import Store, swallowed
+from saga_engine.store.turnstile import Turnstile
+
+# How long SQLite itself waits: for a foreign reader that holds up a commit, for a commit that holds up a reader.
+BUSY_SECONDS = 10.0
+# "SAGA" in the header of the file: `file saga.db` shows it.
+APPLICATION_ID = 0x53414741
+
+
+class SqliteStore(Store):
+    """A SQLite file for the processes of one host. Writers queue at the turnstile, then BEGIN IMMEDIATE."""
+
+    dialect = "sqlite"
+
+    def __init__(self, url: str, path: Path, turnstile: Turnstile, reader: Engine, writer: Engine) -> None:
+        super().__init__(url, reader, writer)
+        self._path = path
+        self._turnstile = turnstile
+        self._identity = _identity(path)
+
+    def clock(self, db: Connection) -> datetime:  # noqa: ARG002  no question to the database
+        """The host's clock: a SQLite store has one host."""
+        return datetime.now(UTC)
+
+    def close(self) -> None:
+        """Let go of connections and locks, after the writer of this process that is under way."""
+        super().close()
+        self._turnstile.close()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with self._turnstile.held():
+            # A write to a file that nobody will open again would be acknowledged and lost.
+            if _identity(self._path) != self._identity:
+                raise StoreReplaced(url=self.url)
+            yield
+
+    def _check_still_open(self, db: Connection) -> None:
+        # SQLite takes the whole transaction back after some errors (full, I/O); statements then commit one by one.
+        if not _driver(db).in_transaction:
+            raise swallowed()
+
+    def left_to_parent(self) -> None:
+        """Close the locks, which stay the parent's."""
+        self._turnstile.left_to_parent()
+
+
+def open_sqlite(
+    url: URL,
+    *,
+    wait_seconds: float,
+    connections_max: int,
+    access: Access,
+    create: bool,
+    host: Host,
+) -> SqliteStore:
+    """Open the store in the file that *url* names; with *create*, a missing file and its directory are made.
+
+    The journal mode is chosen when the file is made and kept: WAL where *host*'s library can share one, else TRUNCATE.
+    Raises errors of the StoreError family: LibraryTooOld for a WAL store and an older library.
+    """
+    shown, path = url.set(query={}).render_as_string(), _path(url)
+    with files.system_errors(shown):
+        files.prepare(path, shown, access, host, create=create)
+        turnstile = _turnstile(path, shown, access, wait_seconds)
+    store = None
+    try:
+        with turnstile.held(), files.system_errors(shown):
+            if not path.exists():
+                files.make_database(path, access)
+        reader = _engine(partial(_connect, path, host.library, "ON"), "BEGIN", connections_max, wait_seconds)
+        writer = _engine(partial(_connect, path, host.library, "OFF"), "BEGIN IMMEDIATE", 1, wait_seconds)
+        store = SqliteStore(shown, path, turnstile, reader, writer)
+        # The first connection is made under the write lock: it chooses the journal, and finds what cannot be written.
+        with store.write():
+            pass
+    except BaseException:
+        (store or turnstile).close()
+        raise
+    return store
+
+
+def _connect(path: Path, library: tuple[int, int, int], query_only: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"file:{quote(str(path))}?mode=rw",  # rw: a file that has just been removed is not made anew
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,  # we say BEGIN ourselves, on every Python
+        check_same_thread=False,  # the pool gives a connection to one thread at a time
+    )
+    try:
+        _choose_journal(connection, path, library)
+        # FULL: an acknowledged commit survives a power loss in TRUNCATE and in WAL mode.
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA query_only = {query_only}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _choose_journal(connection: sqlite3.Connection, path: Path, library: tuple[int, int, int]) -> None:
+    """WAL is kept in the file; TRUNCATE is not, so each connection of such a file asks for it."""
+    (found,) = connection.execute("PRAGMA journal_mode").fetchone()
+    if path.stat().st_size == 0:
+        wanted = "wal" if files.wal_is_safe(library) else "truncate"
+        _set_journal(connection, wanted)
+        # Gives the file a first page: from now on it is not new, and its journal mode stands.
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    elif found != "wal":
+        _set_journal(connection, "truncate")
+    elif not files.wal_is_safe(library):
+        version = ".".join(map(str, library))
+        raise LibraryTooOld(
+            f"The store {path} keeps a WAL, which SQLite {version} can corrupt. Open it with a Python whose SQLite is "
+            "3.51.3 or newer (or 3.50.7, or 3.44.6), or have one of those run `PRAGMA journal_mode = TRUNCATE` on it."
+        )
+
+
+def _set_journal(connection: sqlite3.Connection, wanted: str) -> None:
+    (got,) = connection.execute(f"PRAGMA journal_mode = {wanted}").fetchone()
+    if got != wanted:
+        raise sqlite3.OperationalError(f"the journal mode is {got} and cannot be made {wanted}")
+
+
+def _engine(connect: Callable[[], sqlite3.Connection], begin: str, connections_max: int, wait_seconds: float) -> Engine:
+    engine = create_engine(
+        "sqlite+pysqlite://",
+        creator=connect,
+        poolclass=QueuePool,
+        pool_size=connections_max,
+        max_overflow=0,
+        pool_timeout=wait_seconds,
+        hide_parameters=True,  # row values stay out of errors
+    )
+    event.listen(engine, "begin", lambda db: db.exec_driver_sql(begin))
+    return engine
+
+
+def _turnstile(path: Path, url: str, access: Access, wait_seconds: float) -> Turnstile:
+    turn = files.open_for_all(path.with_name(path.name + ".turn"), access)
+    try:
+        lock = files.open_for_all(path.with_name(path.name + ".lock"), access)
+    except BaseException:
+        os.close(turn)
+        raise
+    return Turnstile(url, turn, lock, wait_seconds)
+
+
+def _path(url: URL) -> Path:
+    """The absolute path, links followed: two names of one file must find the same locks and the same journal."""
+    name = url.database or ""
+    if name in {"", ":memory:"} or name.startswith("file:") or url.query:
+        raise StoreUnreachable(
+            url=url.set(query={}).render_as_string(),
+            reason="a store is a file that several processes share: write sqlite:///saga.db, without options",
+        )
+    return Path(name).resolve()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _driver(db: Connection) -> sqlite3.Connection:
+    driver = db.connection.dbapi_connection
+    assert isinstance(driver, sqlite3.Connection)
+    return driver

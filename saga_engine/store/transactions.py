@@ -1,0 +1,188 @@
+"""One transaction on the store: begun, committed or taken back, with every driver error said in our words."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import datetime
+from typing import ClassVar, TypeVar
+from weakref import WeakSet
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.engine import RootTransaction
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from saga_engine.errors import OutcomeUnknown, StoreBusy, StoreError, StoreUnreachable
+from saga_engine.failpoints import hit
+from saga_engine.store import trouble
+
+T = TypeVar("T")
+
+TRIES_MAX = 8
+FIRST_DELAY_SECONDS = 0.02
+DELAY_SECONDS_MAX = 2.0
+RETRY_SECONDS_MAX = 30.0
+
+
+class Store(ABC):
+    """The engine's own database: one for all threads of a process, never used after a fork.
+
+    A thread has one transaction open at a time. In TRUNCATE mode a reader blocks the commit of its own thread, so a
+    second one is a bug here, on both databases.
+    """
+
+    dialect: ClassVar[str]
+
+    def __init__(self, url: str, reader: Engine, writer: Engine) -> None:
+        self.url = url
+        """Where it is, without password and query: fit for logs and errors."""
+        self._reader = reader
+        self._writer = writer
+        self._process = os.getpid()
+        self._this_thread = threading.local()
+        _open.add(self)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A read-only transaction that sees one moment of the store. Keep it short: it may hold up a commit."""
+        with self._only_one(), self._plain_errors(), self._reader.connect() as db, db.begin():
+            yield db
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One transaction, committed when the block ends well, else taken back.
+
+        Raises OutcomeUnknown when the answer to COMMIT was lost: ask under the same lock (a row lock, a unique key)
+        what became of it.
+        """
+        with self._only_one(), self._alone(), self._plain_errors(), self._writer.connect() as db:
+            transaction = db.begin()
+            try:
+                hit("store.write.begun")
+                yield db
+                self._check_still_open(db)
+                hit("store.write.before_commit")
+            except BaseException:
+                _take_back(db, transaction)
+                raise
+            self._commit(transaction)
+            hit("store.write.after_commit")
+
+    @abstractmethod
+    def clock(self, db: Connection) -> datetime:
+        """The database's own time now, aware, in UTC: it moves on within a transaction."""
+
+    def close(self) -> None:
+        """Let go of connections and locks. Threads that still use the store get errors."""
+        if os.getpid() == self._process:
+            self._reader.dispose()
+            self._writer.dispose()
+        _open.discard(self)
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """What a writer holds around its transaction. PostgreSQL needs nothing: it locks rows."""
+        return nullcontext()
+
+    @abstractmethod
+    def _check_still_open(self, db: Connection) -> None:
+        """Raise when a failed statement has ended the transaction and the caller went on as if nothing happened.
+
+        COMMIT would then say yes and keep nothing.
+        """
+
+    @abstractmethod
+    def left_to_parent(self) -> None:
+        """Called in a forked child: drop what the child must not hold on to."""
+
+    def _commit(self, transaction: RootTransaction) -> None:
+        try:
+            transaction.commit()
+        except DBAPIError as error:
+            if trouble.refused_commit(error):
+                raise
+            raise OutcomeUnknown(url=self.url, reason=trouble.reason(error)) from error
+
+    @contextmanager
+    def _only_one(self) -> Iterator[None]:
+        if os.getpid() != self._process:
+            raise StoreError(
+                f"The store {self.url} was opened by process {self._process}; this is process {os.getpid()}, forked "
+                "from it. Connections and locks do not survive a fork: open the store again here."
+            )
+        assert not getattr(self._this_thread, "busy", False), "this thread has a transaction open already: end it first"
+        self._this_thread.busy = True
+        try:
+            yield
+        finally:
+            self._this_thread.busy = False
+
+    @contextmanager
+    def _plain_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            known = trouble.explain(error, self.url)
+            if known is None:
+                raise
+            raise known from error
+        except PoolTimeout as error:
+            raise StoreBusy(url=self.url, reason="all connections of this process are in use") from error
+
+
+def retrying(store: Store, work: Callable[[Connection], T]) -> T:
+    """What *work* returns, from a write transaction that is begun anew after a conflict or a lost connection.
+
+    *work* may be called up to TRIES_MAX times within RETRY_SECONDS_MAX: it changes nothing but the store. The last
+    error is raised when they are used up. An unknown outcome at COMMIT is never retried (PROTOCOL, T3).
+    """
+    end = time.monotonic() + RETRY_SECONDS_MAX
+    for tries in range(TRIES_MAX):
+        try:
+            with store.write() as db:
+                return work(db)
+        except (StoreBusy, StoreUnreachable):
+            if tries == TRIES_MAX - 1 or time.monotonic() >= end:
+                raise
+        # Full jitter: those that collided once must not meet again at the same moment.
+        time.sleep(random.uniform(0, min(FIRST_DELAY_SECONDS * 2**tries, DELAY_SECONDS_MAX)))  # noqa: S311  no secret
+    raise AssertionError("the last try returns or raises")
+
+
+def swallowed() -> StoreError:
+    """The error for a transaction that had ended before its COMMIT."""
+    return StoreError(
+        "A failed statement ended this transaction, its error was swallowed, and the block went on. Nothing was "
+        "written: let errors of the store leave the block."
+    )
+
+
+def _take_back(db: Connection, transaction: RootTransaction) -> None:
+    try:
+        transaction.rollback()
+    except DBAPIError:
+        # What went wrong before is the error to tell; this connection is of no more use.
+        db.invalidate()
+
+
+_open: WeakSet[Store] = WeakSet()
+_parents: list[Store] = []
+
+
+def _leave_to_parent() -> None:
+    """Runs in every child that Python forks: user code may fork in the middle of our write.
+
+    The child closes its copies of the locks, or they would stay held after kill -9 of the parent. It keeps the
+    connections for ever: collecting them would close SQLite files and end sessions that belong to the parent.
+    """
+    for store in list(_open):
+        store.left_to_parent()
+        _parents.append(store)
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)

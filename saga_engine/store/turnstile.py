@@ -1,0 +1,140 @@
+"""Who writes next to a SQLite file: a fair queue for the threads of a process, a turnstile for the processes.
+
+SQLite's own lock is not fair: a busy writer starved another for seconds. With two locks it cannot: whoever waits for
+`lock` holds `turn`, so the writer that has just finished must queue behind it (PROTOCOL, Q1).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from saga_engine.errors import StoreBusy, StoreError
+
+# Between two looks at a lock. There is no flock with a time limit, and a limit we need: a stopped process may hold it.
+LOOK_SECONDS = 0.001
+_PID_BYTES = 12
+
+
+class Turnstile:
+    """The two lock files of one store, each opened once: flock belongs to the open file, not to thread or process.
+
+    Removing the files while they are in use costs fairness, not safety: BEGIN IMMEDIATE still admits one writer.
+    """
+
+    def __init__(self, url: str, turn: int, lock: int, wait_seconds: float) -> None:
+        self._url = url
+        self._turn = turn
+        self._lock = lock
+        self._wait_seconds = wait_seconds
+        self._line = FairLock()
+        self._closed = False
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """The right to write, for as long as the block lasts. StoreBusy after the store's wait, naming the holder."""
+        end = time.monotonic() + self._wait_seconds
+        if not self._line.acquire(self._wait_seconds):
+            raise self._busy(f"another thread of this process ({os.getpid()}) has written for")
+        try:
+            if self._closed:
+                raise StoreError(f"The store {self._url} is closed: open it again.")
+            try:
+                self._take(self._turn, end)
+                self._take(self._lock, end)
+            finally:
+                fcntl.flock(self._turn, fcntl.LOCK_UN)
+            yield
+        finally:
+            # Explicitly, and where it was never taken too: a close would not free it while a forked child has a copy.
+            if not self._closed:
+                fcntl.flock(self._lock, fcntl.LOCK_UN)
+            self._line.release()
+
+    def close(self) -> None:
+        """Close both files, after the writer of this process that is under way; again: nothing to do."""
+        if not self._line.acquire(self._wait_seconds):
+            raise self._busy(f"another thread of this process ({os.getpid()}) has written for")
+        try:
+            self.left_to_parent()
+        finally:
+            self._line.release()
+
+    def left_to_parent(self) -> None:
+        """Close both files at once; in a forked child this leaves the parent's hold as it is."""
+        if not self._closed:
+            self._closed = True
+            os.close(self._turn)
+            os.close(self._lock)
+
+    def _take(self, file: int, end: float) -> None:
+        while not _taken(file):
+            if time.monotonic() >= end:
+                raise self._busy(f"{self._holder()} has held the write lock for")
+            time.sleep(LOOK_SECONDS)
+        os.pwrite(file, f"{os.getpid():<{_PID_BYTES}}".encode(), 0)
+
+    def _holder(self) -> str:
+        """Who is in the way: the holder of `lock`, or of `turn` where `lock` is free (stopped between the two)."""
+        held = self._turn if _taken(self._lock) else self._lock
+        with suppress(ValueError):
+            return f"process {int(os.pread(held, _PID_BYTES, 0))}"
+        return "a process that cannot be named"
+
+    def _busy(self, who: str) -> StoreBusy:
+        return StoreBusy(url=self._url, reason=f"{who} {self._wait_seconds:g} s; if it is stopped, continue or kill it")
+
+
+class FairLock:
+    """A lock for threads, handed over in the order of asking: a newcomer cannot overtake."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._held = False
+        self._waiting: deque[threading.Event] = deque()
+
+    def acquire(self, seconds: float) -> bool:
+        """True when it is ours; False when *seconds* have gone by."""
+        with self._guard:
+            if not self._held:
+                self._held = True
+                return True
+            mine = threading.Event()
+            self._waiting.append(mine)
+        try:
+            if mine.wait(seconds):
+                return True
+        except BaseException:
+            if not self._left(mine):
+                self.release()
+            raise
+        return not self._left(mine)
+
+    def release(self) -> None:
+        """Hand it to who has waited longest."""
+        with self._guard:
+            if self._waiting:
+                self._waiting.popleft().set()
+            else:
+                self._held = False
+
+    def _left(self, mine: threading.Event) -> bool:
+        """True when we have left the queue; False when the lock was handed to us just before."""
+        with self._guard:
+            if mine.is_set():
+                return False
+            self._waiting.remove(mine)
+            return True
+
+
+def _taken(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,68 @@
+"""Make or upgrade the schema with alembic, or print its DDL for a DBA."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Final, Literal
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.schema import CreateTable
+
+from saga_engine.store import migrate, trouble
+from saga_engine.store.migrate import VERSION_TABLE, VERSIONS, version_table
+from saga_engine.store.transactions import Store
+
+# unique_violation (in the catalogue) and duplicate_table: another process made it in this moment.
+MADE_BY_ANOTHER: Final = frozenset({"23505", "42P07"})
+
+
+def upgrade(store: Store, versions: Path = VERSIONS) -> None:
+    """Bring the store to this program's schema, from nothing or from an older one, in one transaction.
+
+    Safe to run in two processes at once: the second waits, then finds nothing to do. Raises SchemaTooNew.
+    """
+    if store.dialect == "postgresql":
+        _make_version_table(store)
+    with store.write() as db:
+        if store.dialect == "postgresql":
+            # A table lock, for advisory locks are not everywhere; it lets readers see which schema there is.
+            db.execute(text(f'LOCK TABLE "{VERSION_TABLE}" IN SHARE ROW EXCLUSIVE MODE'))
+        migrate.refuse_newer(migrate.found(db), migrate.head(versions))
+        command.upgrade(_config(versions, db), "head")
+
+
+def sql(dialect: Literal["sqlite", "postgresql"], versions: Path = VERSIONS) -> str:
+    """The DDL that makes the whole schema from nothing, for a DBA to read and run."""
+    config = _config(versions, None)
+    config.set_main_option("sqlalchemy.dialect", dialect)
+    config.output_buffer = buffer = io.StringIO()
+    command.upgrade(config, "head", sql=True)
+    return buffer.getvalue()
+
+
+def _config(versions: Path, db: Connection | None) -> Config:
+    config = Config(attributes={"connection": db})
+    config.set_main_option("script_location", _literal(VERSIONS.parent))
+    config.set_main_option("version_locations", _literal(versions))
+    # One location to a line, so that a path may hold spaces, colons and commas.
+    config.set_main_option("path_separator", "newline")
+    return config
+
+
+def _literal(path: Path) -> str:
+    """Alembic's settings are an ini file, in which % begins a placeholder."""
+    return str(path).replace("%", "%%")
+
+
+def _make_version_table(store: Store) -> None:
+    """In a transaction of its own, before anyone can lock the table. IF NOT EXISTS alone still fails in a race."""
+    try:
+        with store.write() as db:
+            db.execute(CreateTable(version_table, if_not_exists=True))
+    except DBAPIError as error:
+        if trouble.sqlstate(error) not in MADE_BY_ANOTHER:
+            raise
