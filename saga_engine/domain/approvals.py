@@ -35,6 +35,7 @@ def open_gate(draft: Draft, task: Task) -> bool:
         opened_at=draft.now,
         expires_at=draft.now + approval.expires,
         not_starter=approval.not_starter,
+        state=draft.run.state,
     )
     draft.emit(c.OpenApproval(gate))
     draft.timer(draft.run.state, "expired", approval.expires)

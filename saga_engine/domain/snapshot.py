@@ -117,6 +117,8 @@ class OpenGate:
     expires_at: datetime
     not_starter: bool = False
     votes: tuple[Vote, ...] = ()
+    state: str = ""
+    """The state whose gate this is."""
 
 
 @dataclass(frozen=True, slots=True)

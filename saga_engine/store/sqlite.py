@@ -78,7 +78,7 @@ def open_sqlite(
     The journal mode is chosen when the file is made and kept: WAL where *host*'s library can share one, else TRUNCATE.
     Raises errors of the StoreError family: LibraryTooOld for a WAL store and an older library.
     """
-    shown, path = url.set(query={}).render_as_string(), _path(url)
+    path, shown = _path(url), _shown(url)
     with files.system_errors(shown):
         files.prepare(path, shown, access, host, create=create)
         turnstile = _turnstile(path, shown, access, wait_seconds)
@@ -172,10 +172,15 @@ def _path(url: URL) -> Path:
     name = url.database or ""
     if name in {"", ":memory:"} or name.startswith("file:") or url.query:
         raise StoreUnreachable(
-            url=url.set(query={}).render_as_string(),
+            url=_shown(url),
             reason="a store is a file that several processes share: write sqlite:///saga.db, without options",
         )
     return Path(name).resolve()
+
+
+def _shown(url: URL) -> str:
+    """As it was written, without options; SQLAlchemy would show a space as %20."""
+    return f"{url.drivername}:///{url.database}" if url.database else f"{url.drivername}://"
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

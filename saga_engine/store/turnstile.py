@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from saga_engine.errors import StoreBusy, StoreError
+from saga_engine.failpoints import hit
 
 # Between two looks at a lock. There is no flock with a time limit, and a limit we need: a stopped process may hold it.
 LOOK_SECONDS = 0.001
@@ -46,7 +47,9 @@ class Turnstile:
                 raise StoreError(f"The store {self._url} is closed: open it again.")
             try:
                 self._take(self._turn, end)
+                hit("store.turnstile.turn")
                 self._take(self._lock, end)
+                hit("store.turnstile.lock")
             finally:
                 fcntl.flock(self._turn, fcntl.LOCK_UN)
             yield

@@ -1,0 +1,113 @@
+"""One life of a worker, as a row: its lease, renewed for all its tasks at once, and its end, which happens once."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import bindparam, insert, select, update
+
+from saga_engine.failpoints import hit
+from saga_engine.store.schema import Moment, incarnations, tasks
+
+
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """What an incarnation says of itself when it begins."""
+
+    id: str
+    host: str
+    pid: int
+    lock_file: str
+    lock_device: int
+    lock_inode: int
+    boot_id: str
+    queues: tuple[str, ...]
+    loaded: Mapping[str, int]
+    """``saga vN`` -> the row of its definition."""
+    broken: Mapping[str, str]
+    """File -> why it could not be loaded."""
+    slots: int
+
+
+def begin(db: sa.Connection, birth: Birth, now: datetime, lease: timedelta) -> None:
+    """Insert the row; the lease runs from *now*."""
+    row = {
+        "id": birth.id,
+        "host": birth.host,
+        "pid": birth.pid,
+        "lock_file": birth.lock_file,
+        "lock_device": birth.lock_device,
+        "lock_inode": birth.lock_inode,
+        "boot_id": birth.boot_id,
+        "queues": json.dumps(birth.queues),
+        "loaded": json.dumps(dict(birth.loaded)),
+        "broken": json.dumps(dict(birth.broken)),
+        "slots": birth.slots,
+        "busy": 0,
+        "started_at": now,
+        "renewed_at": now,
+        "lease_until": now + lease,
+    }
+    db.execute(insert(incarnations), row)
+
+
+def renew(db: sa.Connection, incarnation: str, busy: int, now: datetime, lease: timedelta) -> bool:
+    """Extend the lease; False when this incarnation has been ended, and must drop all it holds."""
+    values = {"me": incarnation, "busy": busy, "now": now, "until": now + lease}
+    return db.execute(_RENEW, values).rowcount == 1
+
+
+# Primary key of saga_incarnations.
+_RENEW = (
+    update(incarnations)
+    .where(incarnations.c.id == bindparam("me"), incarnations.c.ended_at.is_(None))
+    .values(
+        busy=bindparam("busy"), renewed_at=bindparam("now", type_=Moment), lease_until=bindparam("until", type_=Moment)
+    )
+)
+
+
+def release(db: sa.Connection, incarnation: str, now: datetime) -> None:
+    """End in order: the last write of a worker that drains."""
+    hit("store.incarnation.release")
+    db.execute(_END.where(incarnations.c.id == incarnation), {"now": now, "how": "released"})
+
+
+def end_dead(db: sa.Connection, incarnation: str, now: datetime) -> None:
+    """End one whose death lock has been taken: its process is gone."""
+    db.execute(_END.where(incarnations.c.id == incarnation), {"now": now, "how": "dead"})
+
+
+def end_expired(db: sa.Connection, now: datetime) -> int:
+    """End all whose lease ran out, known dead or not. ix_saga_incarnations_live."""
+    return db.execute(_END.where(incarnations.c.lease_until < now), {"now": now, "how": "expired"}).rowcount
+
+
+_END = (
+    update(incarnations)
+    .where(incarnations.c.ended_at.is_(None))
+    .values(ended_at=bindparam("now", type_=Moment), ended_how=bindparam("how"))
+)
+
+
+def living(db: sa.Connection) -> Sequence[sa.Row[Any]]:
+    """The rows that have not ended. ix_saga_incarnations_live."""
+    return db.execute(_LIVING).all()
+
+
+_LIVING = select(incarnations).where(incarnations.c.ended_at.is_(None)).order_by(incarnations.c.started_at)
+
+
+def by_id(db: sa.Connection, ids: Sequence[str]) -> dict[str, sa.Row[Any]]:
+    """Rows, ended or not, by id."""
+    rows = db.execute(select(incarnations).where(incarnations.c.id.in_(ids))) if ids else ()
+    return {row.id: row for row in rows}
+
+
+def sweep(db: sa.Connection, before: datetime) -> int:
+    """Delete rows that ended before *before* and hold nothing any more."""
+    holds = sa.exists().where(tasks.c.leased_by == incarnations.c.id)
+    return db.execute(sa.delete(incarnations).where(incarnations.c.ended_at < before, ~holds)).rowcount
