@@ -81,6 +81,12 @@ class SagaNotFound(NotFound):
     hint = "saga check"
 
 
+class NotLoaded(NotFound):
+    """{saga} v{version} ({digest}) is not loaded here, so nothing can be decided for its runs. Files that failed: {broken}."""
+
+    hint = "saga check"
+
+
 class NotAllowed(SagaError):
     """{text}"""
 
@@ -183,3 +189,54 @@ class OutcomeUnknown(StoreError):
 
 class SchemaTooNew(StoreError):
     """The store's schema is at {found}, this program knows up to {wanted}. Install the newer saga-engine that upgraded it."""
+
+
+# --- the ledger, in the target database
+
+
+class LedgerError(SagaError):
+    """{text}"""
+
+
+class EffectNotSupported(LedgerError):
+    """{connection} is {database}: an effect needs SQLite or PostgreSQL (postgresql+psycopg://). On MariaDB and MySQL, where statements commit by themselves, make the step a verified one: .verified(probe)."""
+
+
+class LedgerMissing(LedgerError):
+    """{connection} has no ledger, the tables that make an effect take place once. Make it before the run goes on; no step ever does."""
+
+    hint = "saga db ledger {connection}"
+
+
+class LedgerChanged(LedgerError):
+    """The ledger of {connection} is not the one that this run has used: {difference}. The database was restored, made again, or another one answers under its name."""
+
+    hint = "saga reconcile"
+
+
+class TargetBusy(LedgerError):
+    """{what} waited {seconds} s for a lock on the ledger of {connection}, which another session holds. Not a failure: nothing was changed, try again after a pause."""
+
+
+class TransactionEnded(LedgerError):
+    """The work of {what} ended its transaction in {connection} by itself; {kept}. Leave BEGIN, COMMIT and ROLLBACK to the engine: db.begin_nested() is a savepoint, a `part` for each chunk makes smaller transactions."""
+
+
+class WorkIdle(LedgerError):
+    """The work of {what} said nothing to {connection} for {seconds} s, the lease, inside its transaction: the server ended it, nothing was kept. Read and compute before step.effect, or make smaller parts."""
+
+
+class CommitUnknown(LedgerError):
+    """The connection to {connection} was lost while {what} was being committed, and nobody answers there now. The next attempt asks the ledger whether it took effect; nothing is done twice."""
+
+
+class ResultNotStorable(BadInput):
+    """The result of {what} cannot be stored: {reason}. Return a pydantic model that reads back from its own JSON, or None."""
+
+
+class UndoIncomplete(LedgerError):
+    """The undo of {what} has left parts applied in {connection}: {parts}. It must undo each of them by step.effect(connection, work, part=…), or all at once without a part."""
+
+
+class UndoNotVerified(LedgerError):
+    """The undo of {what} has run, but its verify says that {connection} is not as it was before."""

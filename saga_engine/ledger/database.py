@@ -1,0 +1,66 @@
+"""What one kind of database does in its own way. ``postgresql`` and ``sqlite`` fill it in; another kind would too."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from enum import Enum
+from typing import Any, Final, Protocol
+
+from sqlalchemy import URL, Connection, Engine
+
+SCHEMA: Final = "saga_ledger"
+"""Where the ledger's tables are, in databases that have schemas."""
+
+
+class Trouble(Enum):
+    """What an error of the database means for the transaction that it broke."""
+
+    AGAIN = "given up in favour of another transaction (deadlock, serialization): the same one may succeed now"
+    BUSY = "waited for a lock as long as it may"
+    IDLE = "ended by the server: the session kept a transaction open and said nothing"
+    LOST = "the connection is gone; after COMMIT nobody knows"
+    NO_TABLE = "a table is not there"
+    OTHER = "what the statement itself did wrong"
+
+
+class Ended(Exception):
+    """The work has tried to end the transaction, or has ended it: *kept* says what became of its writes."""
+
+    def __init__(self, kept: str = "that was refused, and nothing was kept") -> None:
+        super().__init__(kept)
+        self.kept = kept
+
+
+class Database(Protocol):
+    """The differences between databases that the ledger has to know. Without state: one object for all targets."""
+
+    schema: str
+    """Where the ledger's tables are."""
+
+    def settings(self, url: URL, lease: timedelta) -> dict[str, Any]:
+        """Arguments of ``create_engine``: no session keeps a lock, or waits for one, without an end."""
+
+    def listen(self, engine: Engine) -> None:
+        """Make every new connection fit: transactional DDL, durable commits, nothing left over from earlier work."""
+
+    def name_session(self, db: Connection, label: str) -> None:
+        """Say in the server's list of sessions for which task and attempt this one acts."""
+
+    def begin(self, db: Connection, label: str) -> None:
+        """Begin a transaction that will write, and name its session."""
+
+    def watches_transaction(self, db: Connection) -> AbstractContextManager[None]:
+        """Raise ``Ended``, at the latest at the end of the block, if the driver was told to end the transaction.
+
+        SQLAlchemy's own commit and rollback are refused before they come here.
+        """
+
+    def trouble(self, error: BaseException) -> Trouble:
+        """Say what *error* means: SQLAlchemy's, or the driver's own."""
+
+    def make_schema(self, db: Connection) -> None:
+        """Make the schema of the ledger's tables, where the database has schemas."""
+
+    def missing_rights(self, db: Connection, tables: list[str]) -> list[str]:
+        """Name the rights that making or writing the ledger would need and this user has not."""

@@ -1,0 +1,64 @@
+"""Forward: an attempt opens the step's head once, then applies parts, each exactly once, whatever dies when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy import Connection, Engine
+
+from saga_engine import failpoints
+from saga_engine.errors import TransactionEnded
+from saga_engine.ledger import connect, heads, parts, results, transaction
+from saga_engine.ledger.heads import Key
+
+N = TypeVar("N")
+
+
+def open_head(engine: Engine, key: Key) -> None:
+    """Make this attempt the one that may write, before its first part; older attempts are refused from now on.
+
+    Waits for a part of an older attempt that is under way. ``Superseded``: a newer attempt or the undo was here.
+    ``LedgerMissing``, ``LedgerChanged``: the ledger is not the one that the run has kept. ``TargetBusy``: later.
+    """
+    transaction.run(engine, _label(key), "ledger.head", lambda db: heads.raise_token(db, key))
+
+
+def apply(
+    engine: Engine, key: Key, part: str, work: Callable[[Connection], N], parse: Callable[[str], N], *, limit: int
+) -> N:
+    """Call *work* in a transaction that also records its result; if *part* was applied before, only return that.
+
+    The result is a pydantic model or None, at most *limit* bytes of JSON; the caller gets what *parse* makes of that
+    JSON, the first time as every later time. What *work* raises comes out unchanged and leaves nothing behind;
+    after a deadlock or a serialization failure *work* is called again. Raises what ``open_head`` raises, and
+    ``TransactionEnded``, ``WorkIdle``, ``ResultNotStorable``, ``PayloadTooLarge``, ``CommitUnknown``.
+    """
+    parts.check_name(part)
+    what = _label(key, part)
+
+    def once(db: Connection) -> N:
+        heads.require_open(db, key)
+        failpoints.hit("ledger.part.after_head")
+        if not parts.intend(db, key, part):
+            return _recorded(db, key, part, parse, what)
+        failpoints.hit("ledger.part.after_insert")
+        value = transaction.call(db, work)
+        failpoints.hit("ledger.part.after_work")
+        json = results.write(value, limit, what)
+        parts.apply(db, key, part, json)
+        return results.read(json, parse, what)
+
+    return transaction.run(engine, what, "ledger.part", once)
+
+
+def _recorded(db: Connection, key: Key, part: str, parse: Callable[[str], N], what: str) -> N:
+    json = parts.result(db, key, part)
+    if json is None:
+        kept = "an earlier attempt of it did so, what that committed is there, and the part is in doubt"
+        raise TransactionEnded(connection=connect.name_of(db), what=what, kept=kept)
+    return results.read(json, parse, what)
+
+
+def _label(key: Key, part: str = "") -> str:
+    return f"{key.task} attempt {key.token}" + (f" part {part!r}" if part else "")

@@ -1,0 +1,175 @@
+"""One transaction in the target: begun, tried again as a whole, committed, asked after when its end is unknown.
+
+A try begins at the head row. That is also how an unknown COMMIT is asked after: the part is inserted before anything
+else, so its unique key waits for a transaction that is still under way, and then tells whether it has committed.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Connection, CursorResult, Engine, Executable, event
+from sqlalchemy.exc import DBAPIError
+
+from saga_engine import failpoints
+from saga_engine.errors import CommitUnknown, LedgerMissing, TargetBusy, TransactionEnded, WorkIdle
+from saga_engine.ledger import connect
+from saga_engine.ledger.database import Ended, Trouble
+
+T = TypeVar("T")
+
+TRIES_MAX: Final = 6
+PAUSE_SECONDS: Final = 0.1
+"""Before the second try; doubled before each further one, and up to half of it taken off at random."""
+
+
+class _Again(Exception):
+    """Nothing was committed, and the same transaction may succeed now."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+class _Unreachable(_Again):
+    """The target did not answer; worth another try only while a COMMIT is in doubt."""
+
+
+class _InDoubt(_Again):
+    """The connection was lost at COMMIT."""
+
+
+def run(engine: Engine, label: str, point: str, once: Callable[[Connection], T]) -> T:
+    """Return what *once* returns, its transaction committed. *once* may be called again from its beginning.
+
+    *label* names task and attempt to the server and in errors, *point* the failpoints. Tried again: deadlocks,
+    serialization failures, connections lost outside the user's work. ``TargetBusy``: a lock was not given in time.
+    ``CommitUnknown``: the connection was lost at COMMIT and nobody answers any more. Whatever else *once* raises
+    comes out as it is.
+    """
+    doubt: Exception | None = None
+    for tried in range(1, TRIES_MAX + 1):
+        try:
+            return _try(engine, label, point, once)
+        except _Again as again:
+            broken = again
+        if isinstance(broken, _InDoubt):
+            doubt = broken.error
+        elif doubt is None and (tried == TRIES_MAX or isinstance(broken, _Unreachable)):
+            raise broken.error
+        if tried < TRIES_MAX:
+            time.sleep(PAUSE_SECONDS * 2 ** (tried - 1) * random.uniform(0.5, 1))  # noqa: S311  jitter, no secret
+    raise CommitUnknown(connection=connect.name_of(engine), what=label) from doubt
+
+
+def execute(db: Connection, statement: Executable, **values: object) -> CursorResult[Any]:
+    """Execute a statement of the ledger itself; its troubles become errors that say what they mean here."""
+    try:
+        return db.execute(statement, values)
+    except DBAPIError as error:
+        _translate(db, error)
+        match connect.database_of(db.engine).trouble(error):
+            case Trouble.NO_TABLE:
+                raise LedgerMissing(connection=connect.name_of(db)) from error
+            case Trouble.LOST:
+                raise _Again(error) from error
+        raise
+
+
+def call(db: Connection, work: Callable[[Connection], T]) -> T:
+    """Call the user's *work* on the open transaction, which it must leave open: else ``TransactionEnded``."""
+    try:
+        with _refuses_commit(db), connect.database_of(db.engine).watches_transaction(db):
+            return work(db)
+    except Ended as ended:
+        raise TransactionEnded(connection=connect.name_of(db), what=connect.label_of(db), kept=ended.kept) from ended
+
+
+@contextmanager
+def _refuses_commit(db: Connection) -> Iterator[None]:
+    """Refuse db.commit(), db.rollback() and db.close() before they happen, also if the block hides the refusal."""
+    refused = False
+
+    def refuse(_db: Connection) -> None:
+        nonlocal refused
+        refused = True
+        raise Ended
+
+    event.listen(db, "commit", refuse)
+    event.listen(db, "rollback", refuse)
+    try:
+        yield
+    finally:
+        event.remove(db, "commit", refuse)
+        event.remove(db, "rollback", refuse)
+    if refused:
+        raise Ended
+
+
+def _try(engine: Engine, label: str, point: str, once: Callable[[Connection], T]) -> T:
+    with _connection(engine, label) as db:
+        failpoints.hit(f"{point}.after_begin")
+        try:
+            result = once(db)
+        except Exception as error:
+            _translate(db, error, busy=False)
+            raise
+        failpoints.hit(f"{point}.before_commit")
+        _commit(db)
+        failpoints.hit(f"{point}.after_commit")
+        return result
+
+
+@contextmanager
+def _connection(engine: Engine, label: str) -> Iterator[Connection]:
+    """A connection that has begun; rolled back and given back at the end, whatever state it is in."""
+    try:
+        db = engine.connect().execution_options(**{connect.LABEL: label})
+    except DBAPIError as error:
+        raise _Unreachable(error) from error
+    try:
+        _begin(db, label)
+        yield db
+    finally:
+        # The connection may be lost already; that must not hide the error that tells why.
+        with suppress(DBAPIError):
+            db.rollback()
+        db.close()
+
+
+def _begin(db: Connection, label: str) -> None:
+    try:
+        connect.database_of(db.engine).begin(db, label)
+    except DBAPIError as error:
+        _translate(db, error)
+        if connect.database_of(db.engine).trouble(error) is Trouble.LOST:
+            raise _Again(error) from error
+        raise
+
+
+def _commit(db: Connection) -> None:
+    try:
+        db.commit()
+    except DBAPIError as error:
+        _translate(db, error)
+        if connect.database_of(db.engine).trouble(error) is Trouble.LOST:
+            raise _InDoubt(error) from error
+        raise
+
+
+def _translate(db: Connection, error: Exception, *, busy: bool = True) -> None:
+    """Raise what a trouble means for the whole transaction; return if it is for the caller to say.
+
+    A lock that the user's own work did not get (not *busy*) is a failure of that work.
+    """
+    lease = connect.lease_of(db)
+    match connect.database_of(db.engine).trouble(error):
+        case Trouble.AGAIN:
+            raise _Again(error) from error
+        case Trouble.IDLE:
+            raise WorkIdle(connection=connect.name_of(db), what=connect.label_of(db), seconds=lease) from error
+        case Trouble.BUSY if busy:
+            raise TargetBusy(connection=connect.name_of(db), what=connect.label_of(db), seconds=2 * lease) from error
