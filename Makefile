@@ -56,7 +56,7 @@ clean:
 
 # --- the virtual environment: once, and again when a lock file or the project's metadata changes
 
-PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps
+PIP = $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-input --no-deps
 OURS = $(PIP) --no-build-isolation --editable .
 
 $(RUN): requirements/run.txt pyproject.toml | $(BIN)/python

@@ -1,0 +1,91 @@
+"""Logging: lines for people on a terminal, JSON elsewhere, always to standard error, never with a secret.
+
+Modules write ``log = structlog.get_logger()`` and ``log.info("run.moved", source=..., target=...)``; the names of
+events equal journal kinds. Run, state and attempt are bound once, at the door, with ``bound``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Final, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from saga_engine.settings.secret import HIDDEN, is_secret_name, redact
+
+LEVELS: Final = {-1: logging.ERROR, 0: logging.INFO, 1: logging.DEBUG}
+"""By verbosity: ``-q`` is -1, ``-v`` is 1."""
+
+
+def configure(verbosity: int = 0, stream: TextIO | None = None, *, json: bool | None = None) -> None:
+    """Send log lines to *stream* (default: standard error), our own and those of libraries alike.
+
+    *json* None means: JSON unless *stream* is a terminal. Libraries are heard from WARNING on. Call it once in a
+    process; a program that embeds the engine and has a logging set-up of its own does not call it.
+    """
+    stream = stream or sys.stderr
+    level = LEVELS[max(min(verbosity, max(LEVELS)), min(LEVELS))]
+    renderer = _renderer(stream, json=not stream.isatty() if json is None else json)
+    structlog.configure(
+        processors=[*_shared(), renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *_shared()],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+
+
+def bound(run: str, state: str, attempt: int) -> AbstractContextManager[None]:
+    """Put *run*, *state* and *attempt* into every line of this thread or task until the block ends."""
+    return structlog.contextvars.bound_contextvars(run=run, state=state, attempt=attempt)
+
+
+def _shared() -> list[Processor]:
+    """Everything up to the rendering. Tracebacks become text first, so that they are redacted like any other."""
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+        structlog.processors.format_exc_info,
+        _redact_values,
+    ]
+
+
+def _renderer(stream: TextIO, *, json: bool) -> Processor:
+    if json:
+        return structlog.processors.JSONRenderer(default=str)
+    colors = stream.isatty() and not os.environ.get("NO_COLOR")
+    return structlog.dev.ConsoleRenderer(
+        colors=colors, timestamp_key="at", exception_formatter=structlog.dev.plain_traceback
+    )
+
+
+def _redact_values(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    return {name: _redacted(name, value) for name, value in event.items()}
+
+
+def _redacted(name: str, value: object) -> object:
+    """*value* without secrets. Numbers, booleans and None cannot hold one; what is no JSON becomes text first."""
+    if is_secret_name(name):
+        return HIDDEN
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case Mapping():
+            return {str(inner_name): _redacted(str(inner_name), inner) for inner_name, inner in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_redacted(name, inner) for inner in value]
+        case _:
+            return redact(str(value))

@@ -1,0 +1,148 @@
+"""Secrets: a reference becomes a URL here and nowhere else, and what became known is removed from every text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from threading import Lock
+from typing import Final
+from urllib.parse import parse_qsl, unquote, unquote_plus
+
+from pydantic import SecretStr
+
+from saga_engine.errors import SettingsError
+
+HIDDEN: Final = "***"
+FILE_BYTES_MAX: Final = 64 * 1024
+"""A file that holds one URL is not larger."""
+
+_NAME_OF_SECRET: Final = r"(?:ssl)?password|passwd|pwd|secret|token|api_?key"  # noqa: S105  words, not a password
+# As SQLAlchemy reads a URL: the password ends at the first @; it may hold a slash or a colon.
+_URL: Final = re.compile(r"^[\w+]+://(?:[^:/]*(?::(?P<password>[^@]*))?@)?")
+# In running text a password with @ in it must go too, so this one goes on to the last @ of the word.
+_URL_IN_TEXT: Final = re.compile(r"(?P<head>[\w+.-]+://[^\s:/@]*:)[^\s\"'<>]*(?=@)")
+_PAIR_IN_TEXT: Final = re.compile(
+    rf"(?P<head>\b(?:{_NAME_OF_SECRET})\s*=\s*)(?:'[^']*'|\"[^\"]*\"|[^\s&;,'\"]+)", re.IGNORECASE
+)
+
+
+class _Known:
+    """Every secret that was resolved in this process, as one pattern that is replaced whole."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._secrets: frozenset[str] = frozenset()
+        self.pattern: re.Pattern[str] | None = None
+
+    def add(self, *secrets: str) -> None:
+        with self._lock:
+            self._secrets = self._secrets.union(filter(None, secrets))
+            if self._secrets:
+                longest_first = sorted(self._secrets, key=len, reverse=True)
+                self.pattern = re.compile("|".join(map(_alone, longest_first)))
+
+
+_known = _Known()
+
+
+def redact(text: str) -> str:
+    """Return *text* without the passwords of URLs, without ``password=...``, and without any secret resolved so far."""
+    pattern = _known.pattern
+    if pattern is not None:
+        text = pattern.sub(HIDDEN, text)
+    text = _URL_IN_TEXT.sub(rf"\g<head>{HIDDEN}", text)
+    return _PAIR_IN_TEXT.sub(rf"\g<head>{HIDDEN}", text)
+
+
+def is_secret_name(name: str) -> bool:
+    """True when whatever is called *name* is a secret, such as "password" or "api_key"."""
+    return re.fullmatch(_NAME_OF_SECRET, name, re.IGNORECASE) is not None
+
+
+def resolve(name: str, reference: str, environment: Mapping[str, str], base: Path) -> SecretStr:
+    """The URL behind *reference*: a URL itself, ``env:NAME``, or ``file:PATH`` (relative to *base*).
+
+    From then on ``redact`` knows its password. A SQLite path that is not absolute is taken from *base*. Raises
+    ``SettingsError``, which names the setting *name*, where the reference leads nowhere or to no URL.
+    """
+    problem = reference_problem(reference)
+    if problem:
+        raise SettingsError(f"{name}: {problem}")
+    url = _look_up(name, reference, environment, base)
+    if not _URL.match(url):
+        raise SettingsError(
+            f"{name}: {_kind(reference)} holds no database URL; write one like postgresql+psycopg://host/db"
+        )
+    _known.add(*_passwords(url))
+    return SecretStr(anchored(url, base))
+
+
+def reference_problem(reference: str) -> str:
+    """Why *reference* can never lead to a URL, with the remedy; empty where it may."""
+    scheme, colon, rest = reference.partition(":")
+    if scheme == "keyring" and colon:
+        return "keyring needs the extra saga-engine[keyring], which this version lacks; write env:NAME or file:PATH"
+    if scheme in {"env", "file"} and not rest:
+        return f"{reference} names nothing; write env:NAME or file:PATH"
+    if scheme not in {"env", "file"} and not _URL.match(reference):
+        return "this is no database URL and no reference; write a URL, env:NAME or file:PATH"
+    return ""
+
+
+def has_password(reference: str) -> bool:
+    """True when *reference* is a URL that holds its password in the clear."""
+    return any(_passwords(reference))
+
+
+def anchored(reference: str, base: Path) -> str:
+    """Return *reference* with its relative SQLite path or ``file:`` path made absolute from *base*."""
+    head, slashes, path = reference.partition(":///")
+    if slashes and head.partition("+")[0] == "sqlite" and path and not path.startswith((":memory:", "file:", "/")):
+        return f"{head}:///{base / path}"
+    if reference.startswith("file:"):
+        return f"file:{base / Path(reference.removeprefix('file:')).expanduser()}"
+    return reference
+
+
+def _look_up(name: str, reference: str, environment: Mapping[str, str], base: Path) -> str:
+    scheme, _, rest = reference.partition(":")
+    if scheme == "env":
+        if not environment.get(rest):
+            raise SettingsError(f"{name}: the environment variable {rest} is not set; set it, or write it into .env")
+        return environment[rest].strip()
+    if scheme == "file":
+        return _read_secret(name, base / Path(rest).expanduser())
+    return reference
+
+
+def _read_secret(name: str, path: Path) -> str:
+    try:
+        with path.open(encoding="utf-8") as file:
+            return file.read(FILE_BYTES_MAX).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise SettingsError(
+            f"{name}: {path} cannot be read: {reason}; put the URL there, readable for you alone"
+        ) from None
+
+
+def _kind(reference: str) -> str:
+    """The reference where it is one, and never a URL: that may hold the secret."""
+    return reference if reference.startswith(("env:", "file:")) else "the value"
+
+
+def _passwords(url: str) -> list[str]:
+    """Each password in *url*, as written and as meant."""
+    match = _URL.match(url)
+    written = [match["password"]] if match and match["password"] else []
+    query = parse_qsl(url.partition("?")[2])
+    named = [value for key, value in query if is_secret_name(key)]
+    return [form for password in written for form in (password, unquote(password), unquote_plus(password))] + named
+
+
+def _alone(secret: str) -> str:
+    """A pattern that finds *secret*, but not inside a longer word: a password may be as short as "a"."""
+    left = r"(?<!\w)" if re.match(r"\w", secret) else ""
+    right = r"(?!\w)" if re.search(r"\w$", secret) else ""
+    return left + re.escape(secret) + right
