@@ -33,10 +33,8 @@ def load(start: Path | None = None, **flags: object) -> Settings:
     said += layers.from_file(file, _profile(said)) if file else []
     _refuse_misplaced(said)
     settings = _validated([*said, _default_paths(root)])
-    # Set here once and read by the settings themselves; frozen for everybody else.
-    settings._root = root  # noqa: SLF001
-    settings._origins = {".".join(key): layer.origin(key) for layer in reversed(said) for key in layer.leaves}  # noqa: SLF001
-    settings._environment = ChainMap(os.environ, layers.read_dotenv(dotenv)) if dotenv else os.environ  # noqa: SLF001
+    origins = {".".join(key): layer.origin(key) for layer in reversed(said) for key in layer.leaves}
+    settings.remember(root, origins, ChainMap(os.environ, layers.read_dotenv(dotenv)) if dotenv else os.environ)
     return settings
 
 

@@ -103,14 +103,18 @@ class Settings(BaseSettings):
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003  the signature is pydantic's
+        settings_cls: type[BaseSettings],  # noqa: ARG003  pydantic's signature
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003  pydantic's signature
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  pydantic's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  pydantic's signature
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Take arguments only: ``load`` asks the other sources itself, to know what came from where."""
         return (init_settings,)
+
+    def remember(self, root: Path, origins: Mapping[str, str], environment: Mapping[str, str]) -> None:
+        """Keep where relative paths start, who set what, and where ``env:`` looks; for ``load`` alone."""
+        self._root, self._origins, self._environment = root, origins, environment
 
     def origin(self, name: str) -> str:
         """Where *name* (dotted, such as "limits.lease_seconds") was set: a flag, a variable, a file, or "default"."""
