@@ -106,6 +106,8 @@ def prepare(path: Path, url: str, access: Access, host: Host, *, create: bool) -
         raise StoreUnreachable(url=url, reason=f"{path} is {what}; name a file, such as saga.db")
     if not create and not path.exists():
         raise StoreUnreachable(url=url, reason=f"there is no file {path}; `saga run` or `saga db upgrade` makes one")
+    if path.exists() and not _may_write(path):
+        raise StoreForbidden(url=url, reason=f"{path} may only be read")
     _prepare_directory(path.parent, url, access)
 
 
@@ -165,6 +167,11 @@ def _prepare_directory(directory: Path, url: str, access: Access) -> None:
                 url=url,
                 reason=f"its directory is not open to the group: chgrp {group} {directory} && chmod 2770 {directory}",
             )
+
+
+def _may_write(path: Path) -> bool:
+    """SQLite would open such a file to read, and say nothing before the first write."""
+    return os.access(path, os.R_OK | os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _give(file: int, access: Access) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, ExceptionContext
 
 from saga_engine.errors import LibraryTooOld, StoreReplaced, StoreUnreachable
 from saga_engine.store import files
@@ -55,8 +55,7 @@ class SqliteStore(Store):
             yield
 
     def _check_still_open(self, db: Connection) -> None:
-        # SQLite takes the whole transaction back after some errors (full, I/O); statements then commit one by one.
-        if not _driver(db).in_transaction:
+        if db.invalidated:
             raise swallowed()
 
     def left_to_parent(self) -> None:
@@ -89,6 +88,7 @@ def open_sqlite(
                 files.make_database(path, access)
         reader = _engine(partial(_connect, path, host.library, "ON"), "BEGIN", connections_max, wait_seconds)
         writer = _engine(partial(_connect, path, host.library, "OFF"), "BEGIN IMMEDIATE", 1, wait_seconds)
+        event.listen(writer, "handle_error", _drop_ended)
         store = SqliteStore(shown, path, turnstile, reader, writer)
         # The first connection is made under the write lock: it chooses the journal, and finds what cannot be written.
         with store.write():
@@ -155,6 +155,16 @@ def _engine(connect: Callable[[], sqlite3.Connection], begin: str, connections_m
     )
     event.listen(engine, "begin", lambda db: db.exec_driver_sql(begin))
     return engine
+
+
+def _drop_ended(context: ExceptionContext) -> None:
+    """Take the connection away from a block whose transaction SQLite itself has taken back (full, I/O).
+
+    It would commit each statement that follows by itself.
+    """
+    if context.connection is not None and not _driver(context.connection).in_transaction:
+        context.is_disconnect = True
+        context.invalidate_pool_on_disconnect = False
 
 
 def _turnstile(path: Path, url: str, access: Access, wait_seconds: float) -> Turnstile:

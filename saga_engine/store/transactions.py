@@ -15,7 +15,7 @@ from weakref import WeakSet
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import RootTransaction
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from saga_engine.errors import OutcomeUnknown, StoreBusy, StoreError, StoreUnreachable
@@ -131,6 +131,8 @@ class Store(ABC):
             if known is None:
                 raise
             raise known from error
+        except PendingRollbackError as error:
+            raise swallowed() from error
         except PoolTimeout as error:
             raise StoreBusy(url=self.url, reason="all connections of this process are in use") from error
 

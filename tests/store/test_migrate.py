@@ -1,0 +1,245 @@
+"""The schema of a store: made where there is none, checked where there is one, upgraded only when asked."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, text
+
+from saga_engine.errors import SchemaNotCurrent, SchemaTooNew, StoreError
+from saga_engine.store import migrate
+from saga_engine.store.connect import Store, open_store
+from saga_engine.store.upgrade import sql, upgrade
+
+if find_spec("saga_engine.store.schema") is not None:
+    from saga_engine.store.schema import metadata
+
+FIRST = """
+from alembic import op
+import sqlalchemy as sa
+revision, down_revision = "0001", None
+def upgrade():
+    op.create_table("shelf", sa.Column("id", sa.Integer, primary_key=True))
+"""
+SECOND = """
+from alembic import op
+import sqlalchemy as sa
+revision, down_revision = "0002", "0001"
+def upgrade():
+    op.create_table("book", sa.Column("id", sa.Integer, primary_key=True))
+"""
+BROKEN = """
+from alembic import op
+import sqlalchemy as sa
+revision, down_revision = "0002", "0001"
+def upgrade():
+    op.create_table("book", sa.Column("id", sa.Integer, primary_key=True))
+    op.execute("SELECT no_such_column FROM book")
+"""
+KILLED = f"""{SECOND}
+    import os, signal
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+PREPARE = """
+import sys
+from pathlib import Path
+from saga_engine.store import migrate, upgrade
+from saga_engine.store.connect import open_store
+store = open_store(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+migrate.prepare(store, Path(sys.argv[2]))
+print(migrate.current(store))
+"""
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[Store]:
+    opened = open_store(store_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def versions(tmp_path: Path) -> Path:
+    """A folder for migrations, with a name that is hard on settings files."""
+    folder = tmp_path / "100% of: all, versions"
+    folder.mkdir()
+    return folder
+
+
+def tables(store: Store) -> list[str]:
+    with store.read() as db:
+        return sorted(inspect(db).get_table_names())
+
+
+def test_an_empty_store_gets_the_newest_schema_unasked(store: Store, versions: Path) -> None:
+    (versions / "0001_shelf.py").write_text(FIRST)
+    (versions / "0002_book.py").write_text(SECOND)
+    assert migrate.current(store) is None
+    migrate.prepare(store, versions)
+    assert (migrate.current(store), migrate.head(versions)) == ("0002", "0002")
+    assert tables(store) == ["book", "saga_alembic_version", "shelf"]
+    migrate.check(store, versions)
+
+
+def test_an_older_schema_is_refused_and_upgraded_only_when_asked(store: Store, versions: Path) -> None:
+    (versions / "0001_shelf.py").write_text(FIRST)
+    migrate.prepare(store, versions)
+    (versions / "0002_book.py").write_text(SECOND)
+    with pytest.raises(SchemaNotCurrent) as refused:
+        migrate.prepare(store, versions)
+    assert str(refused.value) == "The store's schema is at 0001, this program needs 0002."
+    assert (refused.value.next_command, refused.value.exit_code) == ("saga db upgrade", 9)
+    assert tables(store) == ["saga_alembic_version", "shelf"]
+    upgrade(store, versions)
+    migrate.prepare(store, versions)
+    assert tables(store) == ["book", "saga_alembic_version", "shelf"]
+
+
+def test_checking_an_empty_store_makes_nothing(store: Store, versions: Path) -> None:
+    (versions / "0001_shelf.py").write_text(FIRST)
+    with pytest.raises(SchemaNotCurrent, match="at nothing, this program needs 0001"):
+        migrate.check(store, versions)
+    assert tables(store) == []
+
+
+def test_a_newer_schema_asks_for_a_newer_program_and_is_left_alone(store: Store, versions: Path) -> None:
+    (versions / "0001_shelf.py").write_text(FIRST)
+    (versions / "0002_book.py").write_text(SECOND)
+    migrate.prepare(store, versions)
+    (versions / "0002_book.py").unlink()
+    for use in (migrate.prepare, migrate.check, upgrade):
+        with pytest.raises(SchemaTooNew, match=r"at 0002, this program knows up to 0001\. Install the newer"):
+            use(store, versions)
+    assert migrate.current(store) == "0002"
+
+
+def test_an_upgrade_twice_changes_nothing(store: Store, versions: Path) -> None:
+    (versions / "0001_shelf.py").write_text(FIRST)
+    upgrade(store, versions)
+    upgrade(store, versions)
+    assert (migrate.current(store), tables(store)) == ("0001", ["saga_alembic_version", "shelf"])
+
+
+def test_an_upgrade_that_fails_leaves_the_schema_as_it_was(store: Store, versions: Path) -> None:
+    (versions / "0001_shelf.py").write_text(FIRST)
+    upgrade(store, versions)
+    (versions / "0002_book.py").write_text(BROKEN)
+    with pytest.raises(Exception, match="no_such_column"):
+        upgrade(store, versions)
+    assert (migrate.current(store), tables(store)) == ("0001", ["saga_alembic_version", "shelf"])
+
+
+def test_a_killed_upgrade_leaves_a_store_that_the_next_can_prepare(
+    store: Store, store_url: str, versions: Path
+) -> None:
+    (versions / "0001_shelf.py").write_text(FIRST)
+    (versions / "0002_book.py").write_text(KILLED)
+    killed = subprocess.Popen(
+        [sys.executable, "-c", PREPARE, store_url, str(versions)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    killed.communicate(b"go\n")
+    assert killed.returncode == -9
+    assert migrate.current(store) is None
+    (versions / "0002_book.py").write_text(SECOND)
+    migrate.prepare(store, versions)
+    assert tables(store) == ["book", "saga_alembic_version", "shelf"]
+
+
+def test_processes_that_make_the_schema_at_once_all_find_it_made(store: Store, store_url: str, versions: Path) -> None:
+    (versions / "0001_shelf.py").write_text(FIRST)
+    (versions / "0002_book.py").write_text(SECOND)
+    command = [sys.executable, "-c", PREPARE, store_url, str(versions)]
+    processes = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    said = [process.communicate() for process in processes]
+    assert said == [("0002\n", "")] * 4
+    assert tables(store) == ["book", "saga_alembic_version", "shelf"]
+
+
+def test_tables_of_others_in_a_shared_database_are_no_obstacle_on_postgresql(postgres_url: str, versions: Path) -> None:
+    (versions / "0001_shelf.py").write_text(FIRST)
+    store = open_store(postgres_url)
+    with store.write() as db:
+        db.execute(text("CREATE TABLE alembic_version (version_num varchar(32))"))
+    migrate.prepare(store, versions)
+    assert tables(store) == ["alembic_version", "saga_alembic_version", "shelf"]
+    store.close()
+
+
+def test_a_sqlite_file_of_something_else_is_refused_and_left_alone(tmp_path: Path, versions: Path) -> None:
+    (versions / "0001_shelf.py").write_text(FIRST)
+    store = open_store(f"sqlite:///{tmp_path}/shop.db")
+    with store.write() as db:
+        db.execute(text("CREATE TABLE orders (id INTEGER)"))
+    with pytest.raises(StoreError, match=r"shop.db holds other tables \(orders, …\) and no store: name another file"):
+        migrate.prepare(store, versions)
+    assert tables(store) == ["orders"]
+    store.close()
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+def test_the_printed_ddl_makes_the_same_schema(
+    fresh_url: Callable[[str, str], str], dialect: Literal["sqlite", "postgresql"], versions: Path
+) -> None:
+    (versions / "0001_shelf.py").write_text(FIRST)
+    (versions / "0002_book.py").write_text(SECOND)
+    printed = sql(dialect, versions)
+    assert printed.startswith("BEGIN;\n")
+    assert printed.endswith("COMMIT;\n\n")
+    store = open_store(fresh_url(dialect, "by_hand"))
+    with store.write() as db:
+        for statement in printed.split(";"):
+            if statement.strip() not in {"BEGIN", "COMMIT", ""}:
+                db.execute(text(statement))
+    migrate.check(store, versions)
+    assert tables(store) == ["book", "saga_alembic_version", "shelf"]
+    store.close()
+
+
+def test_looking_at_a_schema_does_not_load_alembic(tmp_path: Path, versions: Path) -> None:
+    (versions / "0001_shelf.py").write_text(FIRST)
+    store = open_store(f"sqlite:///{tmp_path}/saga.db")
+    upgrade(store, versions)
+    store.close()
+    look = f"{PREPARE}print('alembic' in sys.modules)"
+    command = [sys.executable, "-c", look, f"sqlite:///{tmp_path}/saga.db", str(versions)]
+    done = subprocess.run(command, input="go\n", capture_output=True, text=True, check=True)
+    assert done.stdout == "ready\n0001\nFalse\n"
+
+
+def test_the_packaged_migrations_are_one_chain_whose_names_say_their_order() -> None:
+    packaged = ScriptDirectory(str(migrate.VERSIONS.parent))
+    chain = list(packaged.walk_revisions())[::-1]
+    assert [Path(script.path).name[:4] for script in chain] == [script.revision for script in chain]
+    assert [script.revision for script in chain] == [f"{number:04}" for number in range(1, len(chain) + 1)]
+    assert packaged.get_current_head() == migrate.head()
+
+
+@pytest.mark.skipif(find_spec("saga_engine.store.schema") is None, reason="saga_engine/store/schema.py is missing")
+def test_the_migrations_make_what_the_schema_says(store: Store) -> None:
+    migrate.prepare(store)
+    with store.write() as db:
+        context = MigrationContext.configure(db, opts={"version_table": migrate.VERSION_TABLE, "compare_type": True})
+        differences = compare_metadata(context, metadata)
+    assert differences == []
+    assert len(tables(store)) == len(metadata.tables) + 1
