@@ -1,0 +1,34 @@
+"""The documentation is whole: it builds without a warning, and the reference names all there is."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+from saga_engine.settings import Limits, Settings
+
+DOCS: Final = Path(__file__).parents[2] / "docs"
+
+
+def test_the_documentation_builds_without_a_warning(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "sphinx", "--quiet", "--fail-on-warning", "--keep-going", "-b", "html"]
+    done = subprocess.run(
+        [*build, "-d", tmp_path / "doctrees", DOCS, tmp_path / "html"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "html" / "glossary.html").is_file()
+
+
+def test_the_reference_names_every_limit_with_its_default() -> None:
+    page = (DOCS / "reference" / "settings.md").read_text()
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", page, re.MULTILINE))
+    assert {name: float(value) for name, value in rows.items()} == Limits().model_dump()
+
+
+def test_the_reference_names_every_setting() -> None:
+    page = (DOCS / "reference" / "settings.md").read_text()
+    named = {key.split(".")[0] for key in re.findall(r"^\| `([\w.]+)` \|", page, re.MULTILINE)}
+    assert set(Settings.model_fields) - {"limits"} - named == set()
