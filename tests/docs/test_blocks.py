@@ -61,8 +61,8 @@ def test_commands_carry_what_is_shown_below_them() -> None:
 
 
 def test_python_blocks_of_a_page_share_names_and_the_folder_with_its_commands(folder: Path) -> None:
-    run("```python\nfrom pathlib import Path\nPath('a').write_text('kept')\nx = 1\n```\n```console compare\n$ cat a\nkept\n```\n"
-        "```python\nassert x == 1\n```\n", folder)  # fmt: skip
+    writes = "```python\nfrom pathlib import Path\nPath('a').write_text('kept')\nx = 1\n```\n"
+    run(writes + "```console compare\n$ cat a\nkept\n```\n```python\nassert x == 1\n```\n", folder)
 
 
 def test_a_block_with_a_file_is_written_and_not_run(folder: Path) -> None:
