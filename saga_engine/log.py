@@ -28,16 +28,16 @@ def configure(verbosity: int = 0, stream: TextIO | None = None, *, json: bool | 
     *json* None means: JSON unless *stream* is a terminal. Libraries are heard from WARNING on. Call it once in a
     process; a program that embeds the engine and has a logging set-up of its own does not call it.
     """
-    stream = stream or sys.stderr
+    out: TextIO = stream or sys.stderr
     level = LEVELS[max(min(verbosity, max(LEVELS)), min(LEVELS))]
-    renderer = _renderer(stream, json=not stream.isatty() if json is None else json)
+    renderer = _renderer(out, json=not out.isatty() if json is None else json)
     structlog.configure(
         processors=[*_shared(), renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(stream),
+        logger_factory=structlog.WriteLoggerFactory(out),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(stream)
+    handler = logging.StreamHandler(out)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *_shared()],

@@ -118,11 +118,14 @@ def _leaves(values: Mapping[str, Any], above: Key) -> Iterator[tuple[Key, Any]]:
 
 
 def _file_leaves(values: Mapping[str, Any]) -> dict[Key, Any]:
-    def plain(key: Key) -> Key:
-        in_store = key[0] == "store" and len(key) > 1
-        return (IN_STORE.get(key[1], ".".join(key)),) if in_store else key
+    return {_plain(key): value for key, value in leaves_of(values).items()}
 
-    return {plain(key): value for key, value in leaves_of(values).items()}
+
+def _plain(key: Key) -> Key:
+    match key:
+        case ("store", inner, *_):
+            return (IN_STORE.get(inner, ".".join(key)),)
+    return key
 
 
 def _from_variables(source: EnvSettingsSource, name: str, base: Path, variables: Mapping[str, str]) -> Layer:
