@@ -44,6 +44,10 @@ class Superseded(BaseException):
     """A newer attempt, or an undo, has taken over in the target database. Not an Exception: user code cannot swallow it."""
 
 
+class BadResult(SagaError):
+    """{step} {problem}. Its annotation says what is stored; mend the step, then `saga retry`."""
+
+
 # --- what a caller did wrong
 
 
@@ -240,3 +244,36 @@ class UndoIncomplete(LedgerError):
 
 class UndoNotVerified(LedgerError):
     """The undo of {what} has run, but its verify says that {connection} is not as it was before."""
+
+
+# --- moving tables
+
+
+class MoveError(SagaError):
+    """{text}"""
+
+
+class CannotMove(MoveError):
+    """{table} cannot be moved as it is, and nothing was written: {problems}"""
+
+    exit_code = 2
+
+
+class ExportDamaged(MoveError):
+    """{file} is not what was exported: {difference}. The files of this export are not used; start the move again when the disk is trusted."""
+
+
+class ExportGone(MoveError):
+    """{folder} is gone: somebody removed it, or the export was undone. Start the move again."""
+
+
+class PartsNotContiguous(MoveError):
+    """Chunk {number} does not begin where the chunk before it ended: rows would be missing or loaded twice. Nothing of it was kept."""
+
+
+class TargetChanged(MoveError):
+    """{table} has changed since the preflight: {difference}. Roll the run back and start it again, so that the plan fits the table."""
+
+
+class NoticeFailed(SagaError):
+    """The notice could not be given: {reason}"""

@@ -53,6 +53,8 @@ def failed(draft: Draft, task: Task, failure: e.ActionFailed) -> None:
     """An attempt raised: try again later, take the failed way, or park."""
     if task.ending:
         ended(draft, task)
+    elif failure.busy:
+        draft.emit(c.SetDue(task.name, draft.now + _delay(draft, task), task.failures, failure.error))
     elif failure.park or in_doubt_by_promise(draft, task):
         draft.park(task, failure.park or "W23", failure.error)
     elif exhausted(draft, task) or failure.final:

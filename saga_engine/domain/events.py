@@ -39,6 +39,8 @@ class ActionFailed:
     error: str
     final: bool = False
     park: ParkCode | None = None
+    busy: bool = False
+    """The target was locked by somebody else: back off, nothing is counted (W12)."""
 
 
 @dataclass(frozen=True, slots=True)

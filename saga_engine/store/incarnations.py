@@ -70,10 +70,10 @@ _RENEW = (
 )
 
 
-def release(db: sa.Connection, incarnation: str, now: datetime) -> None:
-    """End in order: the last write of a worker that drains."""
-    hit("store.incarnation.release")
-    db.execute(_END.where(incarnations.c.id == incarnation), {"now": now, "how": "released"})
+def end(db: sa.Connection, incarnation: str, now: datetime, how: str) -> None:
+    """End in order (*how* "released"): the last write of a worker that drains."""
+    hit("store.incarnation.end")
+    db.execute(_END.where(incarnations.c.id == incarnation), {"now": now, "how": how})
 
 
 def end_dead(db: sa.Connection, incarnation: str, now: datetime) -> None:

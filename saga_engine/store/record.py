@@ -19,11 +19,8 @@ from sqlalchemy import bindparam, select
 from saga_engine.domain.snapshot import Snapshot
 from saga_engine.failpoints import hit
 from saga_engine.store import schema as s
-from saga_engine.store.rows import Batch, Entry, Pinned, collect
+from saga_engine.store.rows import NO_HASH, Batch, Entry, Pinned, collect
 from saga_engine.store.statements import WRITES
-
-NO_HASH = b""
-"""What the first journal line of a run is chained to."""
 
 
 def record(db: sa.Connection, entries: Sequence[Entry], now: datetime) -> list[Entry]:

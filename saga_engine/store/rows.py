@@ -14,6 +14,10 @@ from saga_engine.domain.events import Event
 from saga_engine.domain.snapshot import OpenGate, Snapshot, Task
 
 
+NO_HASH = b""
+"""What the first journal line of a run is chained to."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pinned:
     """What a run's rows repeat: the row of its definition, and its queue."""

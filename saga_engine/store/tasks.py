@@ -109,6 +109,11 @@ def free_ended(db: sa.Connection, now: datetime, limit: int) -> int:
     return len(rows)
 
 
+def orphans(db: sa.Connection) -> bool:
+    """Whether an ended incarnation still holds a task. ix_saga_tasks_leased."""
+    return db.execute(_ANY_ORPHAN).first() is not None
+
+
 def _freed(row: Any, now: datetime) -> dict[str, Any]:
     """A release ended in order, and what it still held was never started or has been stopped: no crash."""
     return {
@@ -120,11 +125,15 @@ def _freed(row: Any, now: datetime) -> dict[str, Any]:
     }
 
 
+_ENDED_HOLDER = sa.and_(tasks.c.leased_by.is_not(None), incarnations.c.ended_at.is_not(None))
+_ANY_ORPHAN = (
+    select(tasks.c.name).join(incarnations, incarnations.c.id == tasks.c.leased_by).where(_ENDED_HOLDER).limit(1)
+)
 # ix_saga_tasks_leased, then the primary key of saga_incarnations.
 _ORPHANS = (
     select(tasks.c.name, incarnations.c.host, incarnations.c.pid, incarnations.c.ended_how)
     .join(incarnations, incarnations.c.id == tasks.c.leased_by)
-    .where(tasks.c.leased_by.is_not(None), incarnations.c.ended_at.is_not(None))
+    .where(_ENDED_HOLDER)
     .limit(bindparam("most", type_=sa.Integer))
     .with_for_update(of=tasks, skip_locked=True)
 )
@@ -171,11 +180,11 @@ _NOTES: dict[tuple[str, ...], sa.Update] = {
 
 
 def still_held(db: sa.Connection, incarnation: str, name: str, attempt: int) -> bool:
-    """True while this attempt counts in the store."""
+    """True while this attempt counts in the store; its row stays locked until the end of the transaction."""
     return db.execute(_STILL, {"ta": name, "at": attempt, "me": incarnation}).first() is not None
 
 
-_STILL = select(tasks.c.name).where(_HELD)
+_STILL = select(tasks.c.name).where(_HELD).with_for_update()
 
 
 def checkpoint_of(db: sa.Connection, name: str) -> str | None:
@@ -194,6 +203,24 @@ _NEXT = select(sa.func.min(tasks.c.due_at)).where(
     tasks.c.due_at.is_not(None),
     tasks.c.queue.in_(bindparam("queues", expanding=True)),
     tasks.c.definition.in_(bindparam("loaded", expanding=True)),
+)
+
+
+def backs_off(db: sa.Connection, queues: Collection[str], loaded: Collection[int]) -> bool:
+    """Whether an action, not only a timer, is due later. ix_saga_tasks_due."""
+    return db.execute(_LATER, {"queues": list(queues), "loaded": list(loaded)}).first() is not None
+
+
+_LATER = (
+    select(tasks.c.name)
+    .where(
+        tasks.c.leased_by.is_(None),
+        tasks.c.due_at.is_not(None),
+        tasks.c.kind != "timer",
+        tasks.c.queue.in_(bindparam("queues", expanding=True)),
+        tasks.c.definition.in_(bindparam("loaded", expanding=True)),
+    )
+    .limit(1)
 )
 
 

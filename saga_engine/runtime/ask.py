@@ -1,0 +1,153 @@
+"""What people and programs ask of a run: each becomes one event, delivered, and a reply."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic import BaseModel, ValidationError
+
+from saga_engine import errors
+from saga_engine.domain import events as e
+from saga_engine.domain.codec import canonical
+from saga_engine.domain.definition.table import Run
+from saga_engine.domain.definition.values import Event
+from saga_engine.domain.draft import Decision
+from saga_engine.domain.snapshot import Snapshot, Task
+from saga_engine.ledger.heads import Key
+from saga_engine.ledger.void import void
+from saga_engine.runtime.deliver import Door
+from saga_engine.runtime.starting import plain
+from saga_engine.runtime.targets import Targets
+from saga_engine.runtime.views import Reply
+from saga_engine.store import inspect, runs
+
+RACES_MAX = 3
+"""How often a send that lost the race for its event key looks again: the winner's row is there then."""
+
+
+def deliver(door: Door, run: str, event: e.Request) -> Reply:
+    """Deliver a request and say where the run was and is."""
+    run_id = door.names.resolve(run)
+    before, _, _ = door.read(run_id)
+    return reply(door, before, door.deliver(run_id, event))
+
+
+def send(
+    door: Door,
+    run: str,
+    event: Event[Any] | str,
+    given: BaseModel | Mapping[str, Any],
+    dedup_key: str | None,
+    actor: str,
+    source: str,
+) -> Reply:
+    """Validate the payload and deliver the event; one whose event key is known is answered, not delivered."""
+    run_id = door.names.resolve(run)
+    before, chart, _ = door.read(run_id)
+    name = event if isinstance(event, str) else event.name
+    if name not in chart.events:
+        raise errors.NotAccepted(
+            run=run, state=before.state, event=name, takes=", ".join(chart.events) or "no event at all"
+        )
+    text = _payload(chart.events[name], given, door.limits.event_bytes_max)
+    received = e.EventReceived(name, text, actor, source, dedup_key)
+    for _ in range(RACES_MAX):
+        if dedup_key is not None and _known(door, run_id, source, dedup_key):
+            return reply(door, before, Decision((), before, f"an event with the key {dedup_key} has arrived already"))
+        try:
+            return reply(door, before, _noted(door.deliver(run_id, received), dedup_key))
+        except sa.exc.IntegrityError:
+            continue
+    raise errors.Conflict(f"the event key {dedup_key} is being used by another sender; send it again")
+
+
+def rollback(door: Door, targets: Targets, run: str, to: str | None, actor: str, reason: str) -> Reply:
+    """Roll back. From a parked pivot this first proves, in the target, that the pivot took no effect."""
+    run_id = door.names.resolve(run)
+    before, chart, _ = door.read(run_id)
+    if to is not None and to not in chart.rows:
+        raise errors.BadInput(f"{chart.name} has no state {to}; it has {', '.join(chart.rows)}")
+    unapplied = _pivot_unapplied(door, targets, before)
+    event = e.RollbackRequested(actor, to, reason, unapplied)
+    return reply(door, before, door.deliver(run_id, event))
+
+
+def resolve(
+    door: Door,
+    run: str,
+    done: bool,
+    evidence: str,
+    result: Mapping[str, Any] | None,
+    actor: str,  # noqa: FBT001
+) -> Reply:
+    """Say what a parked step really did; its result is validated like one that came back."""
+    run_id = door.names.resolve(run)
+    before, chart, _ = door.read(run_id)
+    parked = next((task for task in before.tasks if task.parked and task.kind == "step"), None)
+    activity = chart.activity(parked.state) if parked else None
+    value = "null"
+    if done and isinstance(activity, Run) and activity.result is not None:
+        value = _result(activity.result, result, chart.name)
+    return reply(door, before, door.deliver(run_id, e.Resolved(actor, evidence, done, value)))
+
+
+def reply(door: Door, before: Snapshot, decision: Decision) -> Reply:
+    """Where the run was and is."""
+    after = decision.after
+    return Reply(
+        run_id=after.run_id,
+        run=door.names.short(after.run_id, after.saga),
+        source=before.state,
+        state=after.state,
+        status=after.status,
+        revision=after.revision,
+        note=decision.note,
+    )
+
+
+def _noted(decision: Decision, dedup_key: str | None) -> Decision:
+    """Without an event key a repeated send counts again, and the reply says so."""
+    note = "" if dedup_key is not None else "sent without an event key: sending it again would count again"
+    return Decision(decision.commands, decision.after, note)
+
+
+def _known(door: Door, run_id: str, source: str, dedup_key: str) -> bool:
+    with door.store.read() as db:
+        return inspect.event_known(db, run_id, source, dedup_key)
+
+
+def _payload(event: Event[Any], given: BaseModel | Mapping[str, Any], most: int) -> str:
+    try:
+        value = given if isinstance(given, event.payload) else event.payload.model_validate(dict(given))
+    except ValidationError as error:
+        raise errors.BadInput(f"{event.name} cannot be sent with this payload: {plain(error)}") from None
+    text = canonical(value.model_dump(mode="json"))
+    if len(text.encode()) > most:
+        raise errors.PayloadTooLarge(what=f"the payload of {event.name}", size=len(text.encode()), limit=most)
+    return text
+
+
+def _result(model: type[BaseModel], result: Mapping[str, Any] | None, saga: str) -> str:
+    try:
+        return canonical(model.model_validate(dict(result or {})).model_dump(mode="json"))
+    except ValidationError as error:
+        raise errors.BadInput(
+            f"{saga}: say what came of the step as its result {model.__name__}: {plain(error)}"
+        ) from None
+
+
+def _pivot_unapplied(door: Door, targets: Targets, run: Snapshot) -> bool:
+    """Close a parked effect step's heads where nothing was applied: from then on it cannot take effect any more."""
+    parked = next((task for task in run.tasks if task.kind == "step" and task.parked), None)
+    if parked is None or not _is_effect_pivot(door, run, parked):
+        return False
+    with door.store.read() as db:
+        touched = runs.ledgers(db, run.run_id).get(parked.name, {})
+    store = door.store_uuid()
+    keys = {name: Key(store, parked.name, parked.attempt, ledger) for name, ledger in touched.items()}
+    return all([void(targets.engine(name), key) for name, key in keys.items()])
+
+
+def _is_effect_pivot(door: Door, run: Snapshot, task: Task) -> bool:
+    step = door.chart(run).run_of(task.state)
+    return step.safety == "pivot" and step.promise == "effect"

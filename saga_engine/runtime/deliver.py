@@ -1,0 +1,100 @@
+"""One event of one run through the door: read, decide, record; decide again when the run has moved meanwhile."""
+
+import random
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+import sqlalchemy as sa
+
+from saga_engine import errors
+from saga_engine.domain.chart import Budget, Chart
+from saga_engine.domain.decide import decide
+from saga_engine.domain.draft import Decision
+from saga_engine.domain.events import Event
+from saga_engine.domain.snapshot import Snapshot
+from saga_engine.runtime.names import Names
+from saga_engine.runtime.registry import Registry
+from saga_engine.settings import Limits
+from saga_engine.store import definitions, journal, runs
+from saga_engine.store.connect import Store, retrying
+from saga_engine.store.record import record
+from saga_engine.store.rows import Entry
+
+TRIES_MAX: Final = 100
+"""How often one event is decided again because the run moved under it."""
+PAUSE_SECONDS_MAX: Final = 0.05
+
+
+class Door:
+    """Where every event of every run passes. Threads may share one."""
+
+    def __init__(self, store: Store, registry: Registry, limits: Limits) -> None:
+        self.store = store
+        self.registry = registry
+        self.limits = limits
+        self.names = Names(store)
+        self.budget = Budget(
+            transitions=limits.transitions_max, inbox=limits.inbox_max, deferred=timedelta(days=limits.deferred_days)
+        )
+
+    def deliver(self, run_id: str, event: Event) -> Decision:
+        """Let *event* happen to a run. When this returns, it is recorded, and survives whatever dies.
+
+        Raises what ``decide`` raises, and nothing has moved then. Two at once: the second decides again on
+        what the first left.
+        """
+        return self.decided(run_id, event, lambda chart, run, now: decide(chart, run, event, now, self.budget))
+
+    def decided(self, run_id: str, event: Event, ask: Callable[[Chart, Snapshot, datetime], Decision]) -> Decision:
+        """The same, with a decision of the caller's own."""
+        for _ in range(TRIES_MAX):
+            run, chart, now = self.read(run_id)
+            decision = ask(chart, run, now)
+            if not decision.commands or self.recorded(Entry(run, event, decision)):
+                return decision
+            time.sleep(random.uniform(0, PAUSE_SECONDS_MAX))  # noqa: S311  no secret
+        raise errors.Conflict(f"the run moved {TRIES_MAX} times while this was decided; try again")
+
+    def read(self, run_id: str) -> tuple[Snapshot, Chart, datetime]:
+        """The run as it stands, its definition, and the database's clock."""
+        with self.store.read() as db:
+            run = runs.load_one(db, run_id)
+            now = self.store.clock(db)
+        if run is None:
+            raise errors.RunNotFound(run=run_id)
+        return run, self.chart(run), now
+
+    def chart(self, run: Snapshot) -> Chart:
+        """The definition that a run is pinned to."""
+        found = self.registry.by_digest(run.digest)
+        if found is None:
+            broken = "; ".join(f"{file}: {why}" for file, why in self.registry.broken.items())
+            raise errors.NotLoaded(saga=run.saga, version=run.version, digest=run.digest[:12], broken=broken or "none")
+        return found
+
+    def recorded(self, entry: Entry) -> bool:
+        """Write one decision; False when the run has moved. An unknown outcome is asked for under the lock."""
+        stamp: list[datetime] = []
+
+        def write(db: sa.Connection) -> bool:
+            stamp[:] = [self.store.clock(db)]
+            return not record(db, [entry], stamp[0])
+
+        try:
+            return retrying(self.store, write)
+        except errors.OutcomeUnknown:
+            return self._asked_again(entry, stamp[0])
+
+    def _asked_again(self, entry: Entry, stamp: datetime) -> bool:
+        """Whether the lost COMMIT took: the lock waits until its transaction is over, the journal line tells."""
+        return retrying(self.store, lambda db: journal.holds(db, entry, stamp))
+
+    def store_uuid(self) -> str:
+        """The name of this store in ledgers."""
+        return retrying(self.store, lambda db: definitions.identity(db, self.store.clock(db)))
+
+    def pins(self) -> dict[str, int]:
+        """The row of each loaded definition, by digest; new ones are stored."""
+        return retrying(self.store, lambda db: definitions.register(db, list(self.registry)))

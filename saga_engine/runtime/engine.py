@@ -1,0 +1,224 @@
+"""The one door: the command line, workers and a user's own program all act on the store through ``Engine``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from enum import Enum
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from saga_engine import settings as settings_room
+from saga_engine.domain import events as e
+from saga_engine.domain.definition.saga import Saga
+from saga_engine.domain.definition.values import Event
+from saga_engine.runtime import ask, look, reasons, starting
+from saga_engine.runtime.deliver import Door
+from saga_engine.runtime.registry import Registry
+from saga_engine.runtime.targets import Targets
+from saga_engine.runtime.views import (
+    ApprovalView,
+    HistoryLine,
+    Reply,
+    RunPage,
+    RunView,
+    StatusLine,
+    WhyView,
+    WorkerView,
+)
+from saga_engine.runtime.worker import Worker
+from saga_engine.settings import Settings
+from saga_engine.store import migrate
+from saga_engine.store.connect import Store, open_store
+from saga_engine.store.inspect import Wanted
+
+I = TypeVar("I", bound=BaseModel)  # noqa: E741  reads as "input"
+
+
+class Engine:
+    """A store, the sagas that this process has loaded, and everything that can be done with them.
+
+    Makes the schema in an empty store; an older schema is refused (``saga db upgrade``). Threads may share one;
+    a forked child may not. Every refusal is an error of ``saga_engine.errors`` that says what to do next, and
+    nothing has moved after one.
+    """
+
+    def __init__(
+        self,
+        url: str = "sqlite:///saga.db",
+        *,
+        sagas: Iterable[Saga[Any, Any]] = (),
+        connections: Mapping[str, str] | None = None,
+        roles: Mapping[str, Sequence[str]] | None = None,
+        settings: Settings | None = None,
+        registry: Registry | None = None,
+        create: bool = True,
+    ) -> None:
+        self.settings = settings or Settings(
+            store=url,
+            connections=dict(connections or {}),
+            roles={name: tuple(who) for name, who in (roles or {}).items()},
+        )
+        self.registry = registry or Registry()
+        for saga in sagas:
+            self.registry.add(saga)
+        self.store = _opened(self.settings, create=create)
+        self.door = Door(self.store, self.registry, self.settings.limits)
+        self.targets = Targets(self.settings)
+
+    def start(
+        self,
+        saga: Saga[Any, I] | str,
+        input: I | Mapping[str, Any],
+        *,
+        key: str | None = None,
+        actor: str | None = None,
+    ) -> RunView:  # noqa: A002, E501  the word of the API
+        """Start a run of *saga*, or give back the one that *key* names already.
+
+        *input* is validated and stored once. Raises ``BadInput``, ``PayloadTooLarge``, or ``KeyTaken`` when the key
+        belongs to a run with another input, saga or version.
+        """
+        run_id = starting.start(self.door, saga, input, key, self.actor(actor))
+        return self.get(run_id)
+
+    def send(
+        self,
+        run: str,
+        event: Event[Any] | str,
+        payload: BaseModel | Mapping[str, Any] | None = None,
+        *,
+        dedup_key: str | None = None,
+        actor: str | None = None,
+        source: str = "api",
+    ) -> Reply:
+        """Deliver an event. With *dedup_key* (the event key) the same event of the same source counts once."""
+        return ask.send(self.door, run, event, payload or {}, dedup_key, self.actor(actor), source)
+
+    def approve(self, run: str, *, shown: str, actor: str | None = None, reason: str = "") -> Reply:
+        """Approve what waits, having seen what the digest *shown* is of (``approvals``)."""
+        return self._verdict(run, True, shown, actor, reason)
+
+    def reject(self, run: str, *, shown: str, actor: str | None = None, reason: str = "") -> Reply:
+        """Reject what waits: one rejection is enough."""
+        return self._verdict(run, False, shown, actor, reason)
+
+    def cancel(self, run: str, *, actor: str | None = None, reason: str = "") -> Reply:
+        """Stop the run and undo what it did."""
+        return ask.deliver(self.door, run, e.CancelRequested(self.actor(actor), reason))
+
+    def rollback(self, run: str, *, to: Enum | str | None = None, actor: str | None = None, reason: str = "") -> Reply:
+        """Undo the whole run, or back to the state *to* and forward again from there."""
+        return ask.rollback(
+            self.door, self.targets, run, to.name if isinstance(to, Enum) else to, self.actor(actor), reason
+        )
+
+    def retry(self, run: str, *, actor: str | None = None, reason: str = "") -> Reply:
+        """Try again now what is parked or backs off."""
+        return ask.deliver(self.door, run, e.RetryRequested(self.actor(actor), reason))
+
+    def skip(self, run: str, *, reason: str, actor: str | None = None) -> Reply:
+        """Go on without what is parked."""
+        return ask.deliver(self.door, run, e.SkipRequested(self.actor(actor), reason))
+
+    def resolve(
+        self, run: str, *, done: bool, evidence: str, result: Mapping[str, Any] | None = None, actor: str | None = None
+    ) -> Reply:
+        """Say what a parked step or undo really did, found out by a person; *result* where the step has one."""
+        return ask.resolve(self.door, run, done, evidence, result, self.actor(actor))
+
+    def pause(self, run: str, *, actor: str | None = None, reason: str = "") -> Reply:
+        """Hold the run: nothing new starts, no timer fires; what runs is finished and recorded."""
+        return ask.deliver(self.door, run, e.PauseRequested(self.actor(actor), reason))
+
+    def resume(self, run: str, *, actor: str | None = None, reason: str = "") -> Reply:
+        """Let a paused run go on."""
+        return ask.deliver(self.door, run, e.ResumeRequested(self.actor(actor), reason))
+
+    def get(self, run: str) -> RunView:
+        """The run as it stands."""
+        return look.run(self.door, self.door.names.resolve(run))
+
+    def history(self, run: str, *, after: int = 0, limit: int = 1_000) -> list[HistoryLine]:
+        """Up to *limit* journal lines behind revision *after*, oldest first."""
+        return look.history(self.door, self.door.names.resolve(run), after, limit)
+
+    def why(self, run: str) -> WhyView:
+        """Why the run is where it is, who can act, and with which command."""
+        return reasons.why_of(self.door, self.settings.roles, self.door.names.resolve(run))
+
+    def find(
+        self,
+        *,
+        saga: Saga[Any, Any] | str | None = None,
+        state: Enum | str | None = None,
+        status: str | None = None,
+        live: bool | None = None,
+        since: datetime | None = None,
+        limit: int = 50,
+        page: str | None = None,
+    ) -> RunPage:
+        """A page of runs, the newest first; *page* is the ``next`` of the page before."""
+        name = saga.name if isinstance(saga, Saga) else saga
+        where = state.name if isinstance(state, Enum) else state
+        return look.find(self.door, Wanted(name, where, status, live, since, page, limit))
+
+    def status(self) -> list[StatusLine]:
+        """How many live runs are in which state."""
+        return look.status(self.door)
+
+    def approvals(self, run: str | None = None) -> list[ApprovalView]:
+        """The gates that wait for people: all, or those of one run."""
+        return look.approvals(self.door, None if run is None else self.door.names.resolve(run))
+
+    def workers(self) -> list[WorkerView]:
+        """The workers that have not ended."""
+        return look.workers(self.door)
+
+    def work(self, *, concurrency: int = 8, queues: Sequence[str] = ("default",), until_idle: bool = False) -> int:
+        """Be a worker in this thread, until ``stop`` of the worker, or until nothing is due now nor being run.
+
+        Returns the exit code of ``saga worker``: 0, or 75 when half of the slots hang.
+        """
+        return self.worker(concurrency=concurrency, queues=queues).run(until_idle=until_idle)
+
+    def worker(self, *, concurrency: int = 8, queues: Sequence[str] = ("default",)) -> Worker:
+        """A worker that has not begun; ``run`` begins it, ``stop`` asks it to drain."""
+        return Worker(
+            self.door, self.targets, self.settings, self.door.store_uuid(), slots=concurrency, queues=tuple(queues)
+        )
+
+    def _verdict(self, run: str, approved: bool, shown: str, actor: str | None, reason: str) -> Reply:  # noqa: FBT001
+        who = self.actor(actor)
+        return ask.deliver(self.door, run, e.VerdictGiven(approved, shown, who, self.roles_of(who), reason))
+
+    def actor(self, given: str | None = None) -> str:
+        """Who acts: *given*, else as the settings say."""
+        return given or settings_room.actor(self.settings)
+
+    def roles_of(self, actor: str) -> tuple[str, ...]:
+        """The roles that the settings give to *actor*."""
+        return tuple(role for role, members in self.settings.roles.items() if actor in members)
+
+    def close(self) -> None:
+        """Let go of every connection. The store keeps everything."""
+        self.targets.close()
+        self.store.close()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _opened(settings: Settings, *, create: bool) -> Store:
+    store = open_store(
+        settings.store_url().get_secret_value(),
+        lease_seconds=settings.limits.lease_seconds,
+        group=settings.store_group,
+        create=create,
+    )
+    migrate.prepare(store)
+    return store

@@ -1,0 +1,206 @@
+"""One attempt, from its task to its report: call the user's function, and make one value of whatever happens."""
+
+import asyncio
+import inspect
+import traceback
+from collections.abc import Callable
+from typing import Any, Final
+
+import structlog
+from pydantic import BaseModel, ValidationError
+
+from saga_engine import errors
+from saga_engine.domain import events as e
+from saga_engine.domain.chart import source_of
+from saga_engine.domain.codec import canonical
+from saga_engine.domain.definition.functions import named
+from saga_engine.domain.definition.table import Run, Undo
+from saga_engine.domain.definition.values import Done, InDoubt, NotDone, UserCode
+from saga_engine.failpoints import hit
+from saga_engine.runtime.step import Attempt, Hands, LiveStep, UndoStep
+from saga_engine.settings import redact
+from saga_engine.store import tasks
+
+ERROR_TEXT_MAX: Final = 500
+"""Characters of an exception's text that the journal keeps."""
+
+LEDGER_GONE: Final = (errors.LedgerMissing, errors.LedgerChanged)
+
+
+class UndoFailed(errors.SagaError):
+    """The undo of {state} ran, and its proof says that the target is not as it was before."""
+
+
+class Doubt(Exception):
+    """The probe cannot tell whether the step took effect."""
+
+
+def run(attempt: Attempt, hands: Hands) -> e.Report | None:
+    """Run an attempt to its end. None: it no longer counts, and nobody is to be told."""
+    task, who = attempt.task, (attempt.task.name, attempt.task.attempt, attempt.incarnation)
+    hit("runtime.action.before")
+    try:
+        value = _ACTIONS[task.kind](attempt, hands)
+        hit("runtime.action.after")
+        return e.ActionSucceeded(*who, value)
+    except errors.AttemptEnded:
+        return None if attempt.gone.is_set() else e.ActionFailed(*who, "the step ended when it was asked to")
+    except errors.Superseded as ahead:
+        return _superseded(attempt, hands, who, str(ahead))
+    except (Exception, SystemExit) as error:  # noqa: BLE001  a user's step may raise anything; it becomes one report
+        return _failure(attempt, who, error)
+
+
+def _superseded(attempt: Attempt, hands: Hands, who: tuple[str, int, str], text: str) -> e.Report | None:
+    """The ledger knows a newer attempt. If the store does not, it is older than the target: a backup was restored (W21)."""
+    with hands.store.write() as db:
+        counts = tasks.still_held(db, attempt.incarnation, attempt.task.name, attempt.task.attempt)
+    return e.ActionFailed(*who, f"the target's ledger is ahead of this store: {text}", park="W21") if counts else None
+
+
+def _failure(attempt: Attempt, who: tuple[str, int, str], error: BaseException) -> e.ActionFailed:
+    text = told(error)
+    # Not the traceback with its variables: they hold rows and secrets.
+    structlog.get_logger().warning("attempt.failed", task=attempt.task.name, error=text, where=_where(error))
+    match error:
+        case errors.TargetBusy():
+            return e.ActionFailed(*who, text, busy=True)
+        case errors.LedgerMissing() | errors.LedgerChanged():
+            return e.ActionFailed(*who, text, park="W21")
+        case Doubt():
+            return e.ActionFailed(*who, text, park="W23")
+        case _:
+            return e.ActionFailed(*who, text, final=_never(attempt, error))
+
+
+def _where(error: BaseException) -> str:
+    """File and line where it was raised, in the user's code for most."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+
+
+def _never(attempt: Attempt, error: BaseException) -> bool:
+    """True for a failure that no retry mends: a kind that the saga names, or a result that breaks the contract."""
+    activity = attempt.chart.activity(attempt.task.state)
+    named_so = isinstance(activity, Run) and attempt.task.kind == "step" and isinstance(error, activity.retry.never_on)
+    return named_so or isinstance(error, errors.BadResult | errors.PayloadTooLarge | errors.ResultNotStorable)
+
+
+def told(error: BaseException) -> str:
+    """An exception as one line for the journal: its type, its SQLSTATE, its primary message. No row values, no secrets.
+
+    A driver's detail lines hold row values; they are left out.
+    """
+    origin = getattr(error, "orig", None) or error
+    state = getattr(origin, "sqlstate", None)
+    primary = getattr(getattr(origin, "diag", None), "message_primary", None)
+    text = primary or next(iter(str(origin).splitlines()), "")
+    return redact(f"{type(origin).__name__}{f' {state}' if state else ''}: {text}")[:ERROR_TEXT_MAX]
+
+
+def _step(attempt: Attempt, hands: Hands) -> str:
+    """A step going forward; a verified one first asks what an earlier attempt did."""
+    activity = attempt.chart.run_of(attempt.task.state)
+    step = LiveStep(attempt, hands, attempt.task.name)
+    if activity.probe is not None and attempt.task.attempt > 1:
+        match _call(activity.probe, step):
+            case Done(result=result):
+                return _checked(activity, result, hands)
+            case InDoubt():
+                raise Doubt(f"the probe {named(activity.probe)} cannot tell whether the step took effect")
+            case _:
+                pass
+    return _checked(activity, _call(activity.work, step), hands)
+
+
+def _checked(activity: Run, value: object, hands: Hands) -> str:
+    """The result as canonical JSON: of the annotated model, within the limit, readable again."""
+    if activity.result is None:
+        if value is not None:
+            raise errors.BadResult(step=named(activity.work), problem=f"returned {type(value).__name__}, not None")
+        return "null"
+    if not isinstance(value, activity.result):
+        wanted, got = activity.result.__name__, type(value).__name__
+        raise errors.BadResult(step=named(activity.work), problem=f"returned {got}, not {wanted}")
+    return stored(activity.result, value, named(activity.work), hands.result_bytes_max)
+
+
+def stored(model: type[BaseModel], value: BaseModel, step: str, most: int) -> str:
+    """*value* as canonical JSON that *model* can be read from again."""
+    try:
+        text = canonical(value.model_dump(mode="json"))
+        same = model.model_validate_json(text)
+    except (ValueError, TypeError, ValidationError) as error:
+        raise errors.BadResult(step=step, problem=f"returned what JSON cannot hold: {told(error)}") from None
+    if canonical(same.model_dump(mode="json")) != text:
+        raise errors.BadResult(step=step, problem="returned what JSON cannot hold without loss")
+    if len(text.encode()) > most:
+        raise errors.PayloadTooLarge(what=f"the result of {step}", size=len(text.encode()), limit=most)
+    return text
+
+
+def _undo(attempt: Attempt, hands: Hands) -> str:
+    """A step going backward. Where nothing of it took effect the undo is not called; its proof is asked in any case."""
+    task = attempt.task
+    entry = next(entry for entry in attempt.run.undo if entry.position == task.about)
+    activity = attempt.chart.run_of(task.state)
+    undo = activity.undo
+    assert undo is not None, "only a step with an undo is queued for one"
+    step = UndoStep(attempt, hands, entry.task)
+    step.begin()
+    was = _outcome(attempt, activity, entry.visit, step)
+    none_applied = activity.promise == "effect" and step.nothing_applied()
+    if not none_applied and not isinstance(was, NotDone):
+        _call(undo.work, step, was)
+    _prove(step, undo, task.state)
+    return "null"
+
+
+def _prove(step: UndoStep, undo: Undo, state: str) -> None:
+    """No part may be left in effect, then the proof must say yes; a step that touched no ledger has its proof alone."""
+
+    def proof() -> bool:
+        return undo.verify is None or bool(_call(undo.verify, step))
+
+    if not step.finish(proof) and not proof():
+        raise UndoFailed(state=state)
+
+
+def _outcome(attempt: Attempt, activity: Run, visit: int, step: UndoStep) -> Done[Any] | InDoubt | NotDone:
+    """What the undo is told: the recorded result, else what the probe finds, else that nobody knows."""
+    state = attempt.task.state
+    source = source_of(attempt.chart, state)
+    kept = next((r for r in attempt.run.results if (r.state, r.visit, r.source) == (state, visit, source)), None)
+    if kept is not None:
+        return Done(attempt.chart.parse(source, kept.value))
+    if activity.probe is not None:
+        found: Done[Any] | InDoubt | NotDone = _call(activity.probe, step)
+        return found
+    return InDoubt()
+
+
+def _notice(attempt: Attempt, hands: Hands) -> str:
+    """An entering or leaving action."""
+    row = attempt.chart.rows[attempt.task.state]
+    work = row.entering if attempt.task.kind == "entering" else row.leaving
+    assert work is not None, "a notice is queued only where the table has one"
+    _call(work, LiveStep(attempt, hands, attempt.task.name))
+    return "null"
+
+
+def _call(work: UserCode, *args: object) -> Any:  # noqa: ANN401  whatever the user's function returns
+    """Call a function of the user's; one that is async runs to its end in a loop of its own."""
+    result = work(*args)
+    return asyncio.run(_awaited(result)) if inspect.isawaitable(result) else result
+
+
+async def _awaited(result: Any) -> Any:  # noqa: ANN401
+    return await result
+
+
+_ACTIONS: Final[dict[str, Callable[[Attempt, Hands], str]]] = {
+    "step": _step,
+    "undo": _undo,
+    "entering": _notice,
+    "leaving": _notice,
+}

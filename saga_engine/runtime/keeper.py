@@ -1,0 +1,57 @@
+"""Upkeep, done by every worker between claims: dead workers are ended, their tasks freed, findings kept, old rows swept."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from saga_engine.runtime.life import is_dead
+from saga_engine.store import findings, incarnations, tasks
+from saga_engine.store.connect import Store, retrying
+
+FREED_AT_ONCE: Final = 200
+"""Tasks freed in one transaction."""
+KEPT: Final = timedelta(days=1)
+"""How long the row of an ended incarnation stays, for people to look at."""
+
+
+class Keeper:
+    """Looks after what no event brings about."""
+
+    def __init__(self, store: Store, incarnation: str) -> None:
+        self._store = store
+        self._me = incarnation
+
+    def round(self) -> int:
+        """End what is dead and free what it held; how many tasks came free."""
+        with self._store.read() as db:
+            now = self._store.clock(db)
+            rows = [row for row in incarnations.living(db) if row.id != self._me]
+            orphans = tasks.orphans(db)
+        dead = [row.id for row in rows if _is_dead(row)]
+        expired = any(row.lease_until < now for row in rows)
+        if dead or expired:
+            retrying(self._store, lambda db: self._end(db, dead))
+        if not (dead or expired or orphans):
+            return 0
+        return retrying(self._store, lambda db: tasks.free_ended(db, self._store.clock(db), FREED_AT_ONCE))
+
+    def find(self) -> None:
+        """Replace the findings that need a look beyond a run's own rows: no worker for its queue, or its version."""
+        retrying(self._store, lambda db: findings.renew(db, self._store.clock(db)))
+
+    def sweep(self) -> None:
+        """Forget incarnations that ended long ago."""
+        retrying(self._store, lambda db: incarnations.sweep(db, self._store.clock(db) - KEPT))
+
+    def _end(self, db: sa.Connection, dead: list[str]) -> None:
+        now = self._store.clock(db)
+        for incarnation in dead:
+            incarnations.end_dead(db, incarnation, now)
+        incarnations.end_expired(db, now)
+
+
+def _is_dead(row: sa.Row[Any]) -> bool:
+    """Known to be dead, here and now; else its lease counts."""
+    return is_dead(Path(row.lock_file), row.lock_device, row.lock_inode, row.boot_id) is True

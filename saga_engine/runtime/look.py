@@ -1,0 +1,226 @@
+"""What people look at, read from the store and made into views."""
+
+import json
+from pathlib import Path
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from saga_engine import errors
+from saga_engine.domain.chart import Chart
+from saga_engine.domain.definition.table import Run
+from saga_engine.domain.snapshot import Snapshot
+from saga_engine.runtime import ids
+from saga_engine.runtime.deliver import Door
+from saga_engine.runtime.life import is_dead
+from saga_engine.runtime.reasons import waits_for
+from saga_engine.runtime.views import (
+    ApprovalView,
+    HistoryLine,
+    RunLine,
+    RunPage,
+    RunView,
+    StatusLine,
+    TaskView,
+    UndoView,
+    VoteView,
+    WorkerView,
+)
+from saga_engine.store import incarnations, inspect, journal, runs
+
+PAGE_MAX = 1_000
+
+
+def run(door: Door, run_id: str) -> RunView:
+    """The run as it stands."""
+    with door.store.read() as db:
+        row, snapshot = inspect.row_of(db, run_id), runs.load_one(db, run_id)
+        if row is None or snapshot is None:
+            raise errors.RunNotFound(run=run_id)
+        tasks = [_task(task) for task in inspect.tasks_of(db, run_id)]
+        name = ids.short(row.saga, row.tag, inspect.neighbours(db, row.tag))
+        now = door.store.clock(db)
+    chart = door.registry.by_digest(snapshot.digest)
+    return RunView(
+        id=row.id,
+        name=name,
+        saga=row.saga,
+        version=row.version,
+        key=row.run_key,
+        state=row.state,
+        status=row.status,
+        paused=row.paused,
+        revision=row.revision,
+        input=json.loads(row.input),
+        results=_results(snapshot),
+        waiting_on=waits_for(chart, snapshot, now),
+        undo=tuple(_undo(chart, snapshot)),
+        tasks=tuple(tasks),
+        starter=row.starter,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        entered_at=row.entered_at,
+        ended_at=row.ended_at,
+    )
+
+
+def find(door: Door, wanted: inspect.Wanted) -> RunPage:
+    """A page of runs."""
+    if not 1 <= wanted.limit <= PAGE_MAX:
+        raise errors.BadInput(f"a page has 1 to {PAGE_MAX} runs, not {wanted.limit}")
+    with door.store.read() as db:
+        rows = inspect.find(db, wanted)
+        snapshots = runs.load(db, [row.id for row in rows])
+        names = {row.id: ids.short(row.saga, row.tag, inspect.neighbours(db, row.tag)) for row in rows}
+        now = door.store.clock(db)
+    items = tuple(
+        RunLine(
+            id=row.id,
+            name=names[row.id],
+            saga=row.saga,
+            version=row.version,
+            key=row.run_key,
+            state=row.state,
+            status=row.status,
+            paused=row.paused,
+            revision=row.revision,
+            waiting_on=waits_for(door.registry.by_digest(snapshots[row.id].digest), snapshots[row.id], now),
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+        )
+        for row in rows
+    )
+    return RunPage(items=items, next=rows[-1].id if len(rows) == wanted.limit else None)
+
+
+def history(door: Door, run_id: str, after: int, limit: int) -> list[HistoryLine]:
+    """Journal lines, oldest first."""
+    with door.store.read() as db:
+        lines = journal.lines(db, run_id, after, limit)
+    return [_line(line) for line in lines]
+
+
+def status(door: Door) -> list[StatusLine]:
+    """How many live runs are in which state."""
+    with door.store.read() as db:
+        counted = inspect.counts(db)
+    return [
+        StatusLine(saga=saga, state=state, status=status, runs=n)
+        for (saga, state, status), n in sorted(counted.items())
+    ]
+
+
+def approvals(door: Door, run_id: str | None) -> list[ApprovalView]:
+    """The gates that wait for people, the first to expire first."""
+    with door.store.read() as db:
+        rows = [row for row in inspect.open_approvals(db) if run_id in (None, row.run_id)]
+        return [_approval(door, db, row) for row in rows]
+
+
+def workers(door: Door) -> list[WorkerView]:
+    """The workers that have not ended; *alive* is False where the death lock or the lease says otherwise."""
+    with door.store.read() as db:
+        rows, now = incarnations.living(db), door.store.clock(db)
+    return [
+        WorkerView(
+            id=row.id,
+            host=row.host,
+            pid=row.pid,
+            queues=tuple(json.loads(row.queues)),
+            loaded=tuple(json.loads(row.loaded)),
+            broken=json.loads(row.broken),
+            slots=row.slots,
+            busy=row.busy,
+            started_at=row.started_at,
+            renewed_at=row.renewed_at,
+            lease_until=row.lease_until,
+            alive=now < row.lease_until and not known_dead(row),
+        )
+        for row in rows
+    ]
+
+
+def known_dead(row: sa.Row[Any]) -> bool:
+    """True where this host can tell that the process is gone."""
+    return is_dead(Path(row.lock_file), row.lock_device, row.lock_inode, row.boot_id) is True
+
+
+def _results(snapshot: Snapshot) -> dict[str, Any]:
+    """The newest result of each state that is not undone."""
+    newest = sorted((r for r in snapshot.results if not r.undone), key=lambda r: r.revision)
+    return {result.state: json.loads(result.value) for result in newest}
+
+
+def _undo(chart: Chart | None, snapshot: Snapshot) -> Sequence[UndoView]:
+    return [
+        UndoView(
+            position=entry.position,
+            state=entry.state,
+            visit=entry.visit,
+            status=entry.status,
+            has_undo=chart is not None and _has_undo(chart, entry.state),
+        )
+        for entry in snapshot.undo
+    ]
+
+
+def _has_undo(chart: Chart, state: str) -> bool:
+    activity = chart.activity(state)
+    return isinstance(activity, Run) and activity.undo is not None
+
+
+def _task(row: sa.Row[Any]) -> TaskView:
+    return TaskView(
+        name=row.name,
+        kind=row.kind,
+        state=row.state,
+        due_at=row.due_at,
+        attempt=row.attempt,
+        failures=row.failures,
+        crashes=row.crashes,
+        leased_by=row.leased_by,
+        ending=row.ending,
+        parked=row.parked_code,
+        error=row.parked_text or row.error,
+        progress=json.loads(row.progress) if row.progress else None,
+        heard_at=row.heard_at,
+    )
+
+
+def _line(line: journal.Line) -> HistoryLine:
+    event: Mapping[str, Any] = json.loads(line.event)
+    return HistoryLine(
+        revision=line.revision,
+        at=line.at,
+        kind=event["kind"],
+        event={name: value for name, value in event.items() if name != "kind"},
+        commands=tuple(json.loads(line.commands)),
+    )
+
+
+def _approval(door: Door, db: sa.Connection, row: sa.Row[Any]) -> ApprovalView:
+    votes = tuple(
+        VoteView(actor=vote.actor, approved=vote.approved, reason=vote.reason, at=vote.at)
+        for vote in inspect.votes_of(db, row.task)
+    )
+    roles = tuple(json.loads(row.roles))
+    snapshot = runs.load_one(db, row.run_id)
+    chart = door.registry.by_digest(snapshot.digest) if snapshot else None
+    ways = chart.ways(row.state, "approved") if chart else ()
+    return ApprovalView(
+        run_id=row.run_id,
+        run=ids.short(row.saga, row.tag, inspect.neighbours(db, row.tag)),
+        saga=row.saga,
+        state=row.state,
+        role=roles[0],
+        roles=roles,
+        need=row.need,
+        have=row.have,
+        digest=row.digest,
+        shows=json.loads(row.shows),
+        leads_to=ways[0].target if ways else "",
+        opened_at=row.opened_at,
+        expires_at=row.expires_at,
+        votes=votes,
+    )

@@ -1,0 +1,60 @@
+"""What a person types for a run: its id, its short name, a unique suffix or prefix, ``@saga``, its run key."""
+
+import sqlalchemy as sa
+
+from saga_engine import errors
+from saga_engine.runtime import ids
+from saga_engine.store import inspect
+from saga_engine.store.connect import Store
+
+ID_LENGTH = 32
+SUFFIX_TYPED_LEAST = 3
+
+
+class Names:
+    """Looks runs up, and makes their short names."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def resolve(self, typed: str) -> str:
+        """The id of the run that *typed* names. ``RunNotFound``, or ``BadInput`` naming several that it fits."""
+        name = typed.strip()
+        with self._store.read() as db:
+            if name.startswith("@"):
+                found = inspect.latest(db, name[1:])
+                candidates = [(found, "", "")] if found else []
+            else:
+                candidates = _candidates(db, name)
+        if len(candidates) > 1:
+            several = ", ".join(
+                ids.short(saga, tag, tuple(t for _, _, t in candidates if t != tag)) for _, saga, tag in candidates
+            )
+            raise errors.BadInput(f"{typed} fits several runs: {several}, …")
+        if not candidates:
+            raise errors.RunNotFound(run=typed)
+        return candidates[0][0]
+
+    def short(self, run_id: str, saga: str) -> str:
+        """``<saga>-<shortest unique suffix, at least five digits>``."""
+        tag = ids.tag_of(run_id)
+        with self._store.read() as db:
+            return ids.short(saga, tag, inspect.neighbours(db, tag))
+
+
+def _candidates(db: sa.Connection, name: str) -> list[tuple[str, str, str]]:
+    """``(id, saga, tag)`` of what the name fits."""
+    plain = name.replace("-", "").lower()
+    if len(plain) == ID_LENGTH and inspect.row_of(db, plain) is not None:
+        return [(plain, "", "")]
+    saga, _, suffix = name.rpartition("-")
+    if len(suffix) >= SUFFIX_TYPED_LEAST and suffix.isascii() and suffix.isalnum():
+        found = [x for x in inspect.by_tag(db, ids.typed(suffix)) if not saga or x[1] == saga]
+        if found:
+            return found
+    if len(plain) >= SUFFIX_TYPED_LEAST and plain.isascii() and plain.isalnum():
+        found = inspect.by_id_prefix(db, plain)
+        if found:
+            return found
+    keyed = inspect.by_key(db, name)
+    return [(keyed.id, keyed.saga, keyed.tag)] if keyed else []

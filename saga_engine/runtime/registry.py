@@ -1,0 +1,120 @@
+"""The sagas that this process has: given by a program, or loaded from the user's workflow files.
+
+Code comes from here alone. A row names a saga, a version and a digest; it never names code.
+"""
+
+import importlib.util
+import sys
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from saga_engine import errors
+from saga_engine.domain.chart import Chart
+from saga_engine.domain.definition.saga import Saga
+from saga_engine.domain.definition.table import Run
+
+SHOWN_FRAMES = 3
+"""How much of a traceback tells where a file of the user's is wrong."""
+
+
+class Registry:
+    """Charts by digest and by name; files that could not be loaded, with the reason."""
+
+    def __init__(self, sagas: Iterable[Saga[Any, Any]] = (), broken: Mapping[str, str] | None = None) -> None:
+        self.broken: dict[str, str] = dict(broken or {})
+        self._by_digest: dict[str, Chart] = {}
+        for saga in sagas:
+            self.add(saga)
+
+    def add(self, saga: Saga[Any, Any]) -> Chart:
+        """Make a saga known. Refuses what this engine cannot run."""
+        chart = Chart(saga)
+        _refuse(chart)
+        known = self._by_digest.setdefault(chart.digest, chart)
+        twin = next((c for c in self if c.name == chart.name and c.version == chart.version and c is not known), None)
+        if twin is not None:
+            raise errors.DefinitionError(
+                f"{chart.name} v{chart.version} is written in two ways; raise the version of the newer one"
+            )
+        return known
+
+    def __iter__(self) -> Iterator[Chart]:
+        return iter(self._by_digest.values())
+
+    def chart_of(self, saga: Saga[Any, Any]) -> Chart:
+        """The chart of a saga that was added."""
+        found = next((chart for chart in self if chart.saga is saga), None)
+        return found or self.add(saga)
+
+    def by_digest(self, digest: str) -> Chart | None:
+        """The chart that a run is pinned to; None where this process has not loaded it."""
+        return self._by_digest.get(digest)
+
+    def newest(self, name: str) -> Chart:
+        """The highest version of the saga called *name*."""
+        found = [chart for chart in self if chart.name == name]
+        if not found:
+            names = ", ".join(sorted({chart.name for chart in self})) or "none"
+            raise errors.SagaNotFound(saga=name, loaded=names)
+        return max(found, key=lambda chart: chart.version)
+
+
+def load(path: Path) -> Registry:
+    """Import every ``*.py`` of a folder, or one file, and collect the sagas that stand in them at module level.
+
+    A file that fails is kept as broken, with its error; the others are loaded all the same. A missing path
+    is an empty registry.
+    """
+    registry = Registry()
+    for file in _files(path):
+        try:
+            for saga in _sagas(_module(file)):
+                registry.add(saga)
+        except Exception as error:  # noqa: BLE001  a user's file may raise anything; it is shown to them
+            registry.broken[str(file)] = _reason(error, file)
+    return registry
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    return sorted(file for file in path.glob("*.py") if not file.name.startswith("_")) if path.is_dir() else []
+
+
+def _module(file: Path) -> ModuleType:
+    """Import a file under a name of its own, so that two folders may have files of one name."""
+    name = f"saga_workflows.{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None and spec.loader is not None, "a .py file has a loader"
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    if str(file.parent) not in sys.path:
+        sys.path.append(str(file.parent))
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    return module
+
+
+def _sagas(module: ModuleType) -> list[Saga[Any, Any]]:
+    return list({id(value): value for value in vars(module).values() if isinstance(value, Saga)}.values())
+
+
+def _reason(error: Exception, file: Path) -> str:
+    where = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+    lines = ", ".join(f"line {frame.lineno}" for frame in where[-SHOWN_FRAMES:])
+    return f"{type(error).__name__}: {error}" + (f" ({lines})" if lines else "")
+
+
+def _refuse(chart: Chart) -> None:
+    """What type-checks but cannot be run yet is refused by name, not run in another way."""
+    for name, row in chart.rows.items():
+        if isinstance(row.activity, Run) and row.activity.isolation == "process":
+            raise errors.DefinitionError(
+                f'{chart.name}: {name} asks for isolation="process", which this version cannot give; use "thread"'
+            )

@@ -1,0 +1,192 @@
+"""What the engine answers with: plain frozen values, fit to print and to be JSON."""
+
+from datetime import datetime
+from typing import Any
+
+from saga_engine.domain.definition.values import Frozen
+
+
+class UndoView(Frozen):
+    """One step that a rollback would undo, or has undone."""
+
+    position: int
+    state: str
+    visit: int
+    status: str
+    has_undo: bool
+
+
+class TaskView(Frozen):
+    """One open task of a run."""
+
+    name: str
+    kind: str
+    state: str
+    due_at: datetime | None
+    attempt: int
+    failures: int
+    crashes: int
+    leased_by: str | None
+    ending: str | None
+    parked: str | None
+    error: str
+    progress: dict[str, Any] | None
+    heard_at: datetime | None
+
+
+class RunView(Frozen):
+    """A run as it stands."""
+
+    id: str
+    name: str
+    saga: str
+    version: int
+    key: str | None
+    state: str
+    status: str
+    paused: bool
+    revision: int
+    input: dict[str, Any]
+    results: dict[str, Any]
+    """The newest result of each state that is not undone."""
+    waiting_on: str
+    undo: tuple[UndoView, ...]
+    tasks: tuple[TaskView, ...]
+    starter: str
+    created_at: datetime
+    updated_at: datetime
+    entered_at: datetime
+    ended_at: datetime | None
+
+    @property
+    def ended(self) -> bool:
+        """True when the status is final."""
+        return self.ended_at is not None
+
+
+class RunLine(Frozen):
+    """A run in a list."""
+
+    id: str
+    name: str
+    saga: str
+    version: int
+    key: str | None
+    state: str
+    status: str
+    paused: bool
+    revision: int
+    waiting_on: str
+    created_at: datetime
+    updated_at: datetime
+
+
+class RunPage(Frozen):
+    """A page of runs, the newest first; *next* is handed in again for the page behind it."""
+
+    items: tuple[RunLine, ...]
+    next: str | None
+
+
+class HistoryLine(Frozen):
+    """One journal line: what happened, and what was decided."""
+
+    revision: int
+    at: datetime
+    kind: str
+    event: dict[str, Any]
+    commands: tuple[dict[str, Any], ...]
+
+
+class VoteView(Frozen):
+    """One person's answer."""
+
+    actor: str
+    approved: bool
+    reason: str
+    at: datetime
+
+
+class ApprovalView(Frozen):
+    """A gate that waits for people. *digest* is what ``approve`` and ``reject`` are to be told as *shown*."""
+
+    run_id: str
+    run: str
+    saga: str
+    state: str
+    role: str
+    roles: tuple[str, ...]
+    need: int
+    have: int
+    digest: str
+    shows: dict[str, Any]
+    leads_to: str
+    opened_at: datetime
+    expires_at: datetime
+    votes: tuple[VoteView, ...]
+
+
+class WorkerView(Frozen):
+    """One life of a worker."""
+
+    id: str
+    host: str
+    pid: int
+    queues: tuple[str, ...]
+    loaded: tuple[str, ...]
+    broken: dict[str, str]
+    slots: int
+    busy: int
+    started_at: datetime
+    renewed_at: datetime
+    lease_until: datetime
+    alive: bool
+
+
+class StatusLine(Frozen):
+    """How many live runs of a saga are in a state."""
+
+    saga: str
+    state: str
+    status: str
+    runs: int
+
+
+class Reply(Frozen):
+    """What became of a request: where the run was and is now; *note* where nothing had to be done."""
+
+    run_id: str
+    run: str
+    source: str
+    state: str
+    status: str
+    revision: int
+    note: str = ""
+
+
+class CommandView(Frozen):
+    """A command that helps, and what it does."""
+
+    command: str
+    effect: str
+
+
+class ReasonView(Frozen):
+    """One reason why a run is where it is. Codes are those of ``saga why``."""
+
+    code: str
+    sentence: str
+    evidence: tuple[str, ...]
+    next: tuple[CommandView, ...]
+
+
+class WhyView(Frozen):
+    """Why a run is where it is: the reason to act on first comes first. An ended run has none."""
+
+    run_id: str
+    run: str
+    saga: str
+    state: str
+    status: str
+    since: datetime
+    reasons: tuple[ReasonView, ...]

@@ -1,0 +1,152 @@
+"""What people look at: lists, counts, names, approvals, workers. Read only, in short pages."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import func, select
+
+from saga_engine.store.schema import approvals, findings, inbox, runs, tasks, votes
+
+ENDED = ("completed", "rolled_back", "cancelled", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which runs a list shows; None: all. *before* is the id that the page before ended with."""
+
+    saga: str | None = None
+    state: str | None = None
+    status: str | None = None
+    live: bool | None = None
+    since: datetime | None = None
+    before: str | None = None
+    limit: int = 50
+
+
+def find(db: sa.Connection, wanted: Wanted) -> Sequence[sa.Row[Any]]:
+    """Rows of saga_runs, the newest first. Served by the primary key, or ix_saga_runs_saga_created with a saga."""
+    query = select(runs).order_by(runs.c.id.desc()).limit(wanted.limit)
+    for column, value in ((runs.c.saga, wanted.saga), (runs.c.state, wanted.state), (runs.c.status, wanted.status)):
+        if value is not None:
+            query = query.where(column == value)
+    if wanted.live is not None:
+        query = query.where(runs.c.ended_at.is_(None) if wanted.live else runs.c.ended_at.is_not(None))
+    if wanted.since is not None:
+        query = query.where(runs.c.created_at >= wanted.since)
+    if wanted.before is not None:
+        query = query.where(runs.c.id < wanted.before)
+    return db.execute(query).all()
+
+
+def counts(db: sa.Connection) -> dict[tuple[str, str, str], int]:
+    """How many live runs each (saga, state, status) has. ix_saga_runs_live."""
+    query = (
+        select(runs.c.saga, runs.c.state, runs.c.status, func.count())
+        .where(runs.c.ended_at.is_(None))
+        .group_by(runs.c.saga, runs.c.state, runs.c.status)
+    )
+    return {(saga, state, status): n for saga, state, status, n in db.execute(query)}
+
+
+def row_of(db: sa.Connection, run_id: str) -> sa.Row[Any] | None:
+    """The run's row. Primary key."""
+    return db.execute(select(runs).where(runs.c.id == run_id)).one_or_none()
+
+
+def by_key(db: sa.Connection, key: str) -> sa.Row[Any] | None:
+    """The run with that run key. Unique index."""
+    return db.execute(select(runs).where(runs.c.run_key == key)).one_or_none()
+
+
+def latest(db: sa.Connection, saga: str) -> str | None:
+    """The id of the saga's latest run. ix_saga_runs_saga_created."""
+    return db.execute(
+        select(runs.c.id).where(runs.c.saga == saga).order_by(runs.c.id.desc()).limit(1)
+    ).scalar_one_or_none()
+
+
+def by_tag(db: sa.Connection, prefix: str, limit: int = 5) -> list[tuple[str, str, str]]:
+    """``(id, saga, tag)`` of runs whose tag begins with *prefix*. Unique index of tag."""
+    query = select(runs.c.id, runs.c.saga, runs.c.tag).where(_between(runs.c.tag, prefix)).limit(limit)
+    return [(row.id, row.saga, row.tag) for row in db.execute(query)]
+
+
+def by_id_prefix(db: sa.Connection, prefix: str, limit: int = 5) -> list[tuple[str, str, str]]:
+    """``(id, saga, tag)`` of runs whose id begins with *prefix*. Primary key."""
+    query = select(runs.c.id, runs.c.saga, runs.c.tag).where(_between(runs.c.id, prefix)).limit(limit)
+    return [(row.id, row.saga, row.tag) for row in db.execute(query)]
+
+
+def _between(column: sa.Column[str], prefix: str) -> sa.ColumnElement[bool]:
+    """A prefix as a range, which every collation of both databases serves by a plain index: digits and letters only."""
+    return sa.and_(column >= prefix, column < prefix + "~")
+
+
+def neighbours(db: sa.Connection, tag: str) -> tuple[str, ...]:
+    """The tags before and after *tag*: how much of it is needed to be unique. Unique index of tag, twice."""
+    before = db.execute(select(func.max(runs.c.tag)).where(runs.c.tag < tag)).scalar_one()
+    after = db.execute(select(func.min(runs.c.tag)).where(runs.c.tag > tag)).scalar_one()
+    return tuple(found for found in (before, after) if found)
+
+
+def tasks_of(db: sa.Connection, run_id: str) -> Sequence[sa.Row[Any]]:
+    """The open tasks of a run with all their columns. ix_saga_tasks_run_id."""
+    return db.execute(select(tasks).where(tasks.c.run_id == run_id).order_by(tasks.c.position)).all()
+
+
+def open_approvals(db: sa.Connection, limit: int = 200) -> Sequence[sa.Row[Any]]:
+    """Gates that wait for people, the first to expire first, with what is shown and the run's row. ix_saga_approvals_open."""
+    given = (
+        select(func.count())
+        .select_from(votes)
+        .where(votes.c.task == approvals.c.task, votes.c.approved)
+        .scalar_subquery()
+    )
+    query = (
+        select(approvals, given.label("have"), runs.c.saga, runs.c.version, runs.c.tag, runs.c.starter)
+        .join(runs, runs.c.id == approvals.c.run_id)
+        .where(approvals.c.outcome.is_(None))
+        .order_by(approvals.c.expires_at)
+        .limit(limit)
+    )
+    return db.execute(query).all()
+
+
+def votes_of(db: sa.Connection, task: str) -> Sequence[sa.Row[Any]]:
+    """The answers given at a gate. Primary key of saga_votes."""
+    return db.execute(select(votes).where(votes.c.task == task).order_by(votes.c.at)).all()
+
+
+def findings_of(db: sa.Connection, run_id: str) -> Sequence[sa.Row[Any]]:
+    """What the keeper saw of a run. Primary key of saga_findings."""
+    return db.execute(select(findings).where(findings.c.run_id == run_id)).all()
+
+
+def same_error(db: sa.Connection, error: str, limit: int = 100) -> int:
+    """How many runs have a task whose last failure says the same, counted up to *limit*.
+
+    The failing tasks are few: this reads the tasks that are due later or parked, not the runs.
+    """
+    matching = select(tasks.c.run_id).where(tasks.c.error == error).distinct().limit(limit).subquery()
+    return int(db.execute(select(func.count()).select_from(matching)).scalar_one())
+
+
+def event_known(db: sa.Connection, run_id: str, source: str, dedup_key: str) -> bool:
+    """Whether an event with that event key has arrived already. uq_saga_inbox_dedup."""
+    query = select(inbox.c.number).where(
+        inbox.c.run_id == run_id, inbox.c.source == source, inbox.c.dedup_key == dedup_key
+    )
+    return db.execute(query).first() is not None
+
+
+def durability(db: sa.Connection) -> Mapping[str, str]:
+    """The settings of this session that decide what a crash can take away, as the database itself states them."""
+    if db.dialect.name == "postgresql":
+        names = ("server_version", "fsync", "synchronous_commit", "full_page_writes")
+        return {name: str(db.exec_driver_sql(f"SHOW {name}").scalar_one()) for name in names}
+    names = ("journal_mode", "synchronous", "foreign_keys")
+    found = {name: str(db.exec_driver_sql(f"PRAGMA {name}").scalar_one()) for name in names}
+    return {"sqlite_version": str(db.exec_driver_sql("SELECT sqlite_version()").scalar_one()), **found}
