@@ -127,7 +127,7 @@ def until_stopped(process: subprocess.Popen[str]) -> None:
 
 @pytest.mark.serial
 def test_eight_processes_lose_no_write_and_harm_no_page(start: Start, store: Store, path: Path) -> None:
-    processes = [start(COUNT, 2.0) for _ in range(8)]
+    processes = [start(COUNT, 1.5) for _ in range(8)]
     go(*processes)
     written = [int(process.communicate()[0]) for process in processes]
     assert counted(store) == sum(written)
@@ -137,14 +137,14 @@ def test_eight_processes_lose_no_write_and_harm_no_page(start: Start, store: Sto
 
 @pytest.mark.serial
 def test_a_busy_writer_does_not_keep_the_single_write_of_another_process_waiting(start: Start, store: Store) -> None:
-    busy = start(COUNT, 4.0)
+    busy = start(COUNT, 3.0)
     go(busy)
     waits = []
     for _ in range(50):
         before = time.monotonic()
         add_one(store)
         waits.append(time.monotonic() - before)
-        time.sleep(0.03)
+        time.sleep(0.02)
     still_busy = busy.poll() is None
     written = int(busy.communicate()[0])
     assert max(waits) < 0.5
