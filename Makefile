@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 
-.PHONY: help demo test check bench docs lock clean
+.PHONY: help demo test check format lint types floors bench docs lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -30,12 +30,21 @@ test: $(DEV)
 	$(BIN)/pytest -m 'not serial' --numprocesses=$(JOBS) $(TESTS) || status=1; \
 	exit $$status
 
-check: $(DEV)
-	$(BIN)/ruff format --check --quiet .
-	$(BIN)/ruff check --quiet .
-	$(BIN)/mypy
-	$(BIN)/basedpyright
-	$(BIN)/lint-imports
+# `make --keep-going check` shows what every tool finds.
+check: format lint types floors
+
+format: $(DEV)
+	@$(BIN)/ruff format --check --quiet .
+
+lint: $(DEV)
+	@$(BIN)/ruff check --quiet .
+
+types: $(DEV)
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/basedpyright
+
+floors: $(DEV)
+	@$(BIN)/lint-imports --no-logo
 
 bench: $(DEV)
 	$(BIN)/pytest --override-ini=python_files='bench_*.py' --override-ini=timeout=0 -p no:randomly tests/benchmarks
