@@ -18,7 +18,7 @@ from saga_engine.errors import StoreBusy, StoreError
 from saga_engine.failpoints import hit
 
 # Between two looks at a lock. There is no flock with a time limit, and a limit we need: a stopped process may hold it.
-LOOK_SECONDS = 0.001
+LOOK_SECONDS = 0.0005
 _PID_BYTES = 12
 
 
