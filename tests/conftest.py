@@ -70,8 +70,10 @@ class RoomReport:
         self._rooms.add(report.nodeid, report.duration)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        terminalreporter.section("time by room")
-        for line in self._rooms.lines():
+        lines = self._rooms.lines()
+        if lines:
+            terminalreporter.section("time by room")
+        for line in lines:
             terminalreporter.write_line(line)
 
 

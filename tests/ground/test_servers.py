@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -97,6 +98,25 @@ def eventually(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("required", "closing"), [("", "1 skipped"), ("mariadb", "1 skipped"), ("mariadb,postgresql", "1 error")]
+)
+def test_a_missing_server_is_a_skip_that_says_why_unless_it_is_required(required: str, closing: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:randomly", f"{__file__}::{NEEDS_POSTGRES}"],
+        env={**os.environ, "SAGA_TEST_POSTGRES": "postgresql://me@127.0.0.1:1/postgres", "SAGA_TEST_REQUIRE": required},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "no postgresql at postgresql+psycopg://me@127.0.0.1:1/postgres: " in done.stdout
+    assert f"= {closing} in " in done.stdout
+
+
+NEEDS_POSTGRES = test_databases_of_a_killed_run_are_dropped_by_a_later_one.__name__
 
 
 def test_time_is_counted_by_room_and_a_room_over_its_budget_is_named() -> None:
