@@ -1,0 +1,86 @@
+"""What the staging table takes over from the table that it replaces, as statements made from the catalogue."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from saga_engine.actions.copy.names import TableName, derived
+from saga_engine.actions.copy.plan import Plan
+from saga_engine.actions.copy.postgres import sql
+
+# Unique and exclusion constraints bring an index, whose name is unique in the schema; foreign keys do not.
+_CONSTRAINTS: Final = """
+SELECT conname AS name, contype AS kind, pg_get_constraintdef(oid) AS definition, confrelid = conrelid AS to_itself,
+       conrelid::regclass::text AS spelled
+  FROM pg_constraint WHERE conrelid = %s::regclass AND contype IN ('u', 'x', 'f') ORDER BY contype DESC, conname"""
+# The definition is what follows "ON table", in the server's own words.
+_INDEXES: Final = """
+SELECT c.relname AS name, i.indisunique AS is_unique, substr(pg_get_indexdef(i.indexrelid), 1 + length(
+           format('CREATE %%sINDEX %%I ON %%s ', CASE WHEN i.indisunique THEN 'UNIQUE ' END, c.relname,
+                  i.indrelid::regclass))) AS definition
+  FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+ WHERE i.indrelid = %s::regclass AND NOT EXISTS (SELECT FROM pg_constraint o WHERE o.conindid = i.indexrelid
+                                                    AND o.conrelid = i.indrelid AND o.contype IN ('p', 'u', 'x'))
+ ORDER BY c.relname"""
+_RIGHTS: Final = """
+SELECT format('ALTER TABLE %%s OWNER TO %%I', %(staging)s, pg_get_userbyid(c.relowner)) FROM pg_class c
+ WHERE c.oid = %(target)s::regclass AND c.relowner <> (SELECT relowner FROM pg_class WHERE oid = %(staging)s::regclass)
+UNION ALL
+SELECT DISTINCT format('REVOKE ALL ON %%s FROM %%s', %(staging)s, {grantee}) FROM pg_class c, aclexplode(c.relacl) AS g
+ WHERE c.oid = %(staging)s::regclass
+UNION ALL
+SELECT format('GRANT %%s ON %%s TO %%s%%s', g.privilege_type, %(staging)s, {grantee},
+              CASE WHEN g.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+  FROM pg_class c, aclexplode(c.relacl) AS g WHERE c.oid = %(target)s::regclass
+UNION ALL
+SELECT format('COMMENT ON TABLE %%s IS %%L', %(staging)s, obj_description(%(target)s::regclass, 'pg_class'))
+ WHERE obj_description(%(target)s::regclass, 'pg_class') IS NOT NULL
+UNION ALL
+SELECT format('ALTER TABLE %%s SET (%%s)', %(staging)s, array_to_string(c.reloptions, ', ')) FROM pg_class c
+ WHERE c.oid = %(target)s::regclass AND c.reloptions IS NOT NULL""".replace(
+    "{grantee}", "CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END"
+)
+# An identity column has a sequence of its own; a serial one shares that of the old table until the swap.
+_SEQUENCES: Final = """
+SELECT quote_ident(a.attname) AS column, a.attidentity <> '' AS is_identity, s.name, c.relname AS bare
+  FROM pg_attribute a, LATERAL (SELECT pg_get_serial_sequence(%(table)s, a.attname) AS name) AS s
+  JOIN pg_class c ON c.oid = s.name::regclass
+ WHERE a.attrelid = %(table)s::regclass AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"""
+
+
+def constraints_and_indexes(db: Connection, plan: Plan) -> list[str]:
+    """Statements that give the staging table what the target has beside its primary key, under names of this run.
+
+    The search path must be empty, so that the catalogue writes every name with its schema.
+    """
+    target, staging = sql.written(plan.target), sql.written(plan.staging)
+    statements = []
+    for row in db.exec_driver_sql(_CONSTRAINTS, (target,)):
+        name = row.name if row.kind == "f" else beside(row.name, plan)
+        definition = row.definition
+        if row.to_itself:
+            definition = definition.replace(f" REFERENCES {row.spelled}(", f" REFERENCES {staging}(", 1)
+        statements.append(f"ALTER TABLE {staging} ADD CONSTRAINT {sql.name(name)} {definition}")
+    for row in db.exec_driver_sql(_INDEXES, (target,)):
+        assert row.definition.startswith("USING "), row.definition
+        unique = "UNIQUE " if row.is_unique else ""
+        statements.append(f"CREATE {unique}INDEX {sql.name(beside(row.name, plan))} ON {staging} {row.definition}")
+    return statements
+
+
+def rights(db: Connection, plan: Plan) -> list[str]:
+    """Statements that give the staging table the owner, the rights, the comment and the options of the target."""
+    values = {"target": sql.written(plan.target), "staging": sql.written(plan.staging)}
+    return list(db.exec_driver_sql(_RIGHTS, values).scalars())
+
+
+def sequences(db: Connection, table: TableName) -> list[Any]:
+    """The sequences that columns of *table* own: the ``column``, and the ``name`` with its schema, both quoted."""
+    return list(db.exec_driver_sql(_SEQUENCES, {"table": sql.written(table)}))
+
+
+def beside(name: str, plan: Plan) -> str:
+    """What an index of the staging table is called until the swap."""
+    return derived(name, f"_{plan.token}")

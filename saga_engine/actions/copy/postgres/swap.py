@@ -1,0 +1,107 @@
+"""The cut-over in PostgreSQL: the staging table takes the target's name, in one transaction."""
+# ruff: noqa: S608  identifiers are quoted by PostgreSQL itself
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Connection
+
+from saga_engine.actions.copy.drift import refuse_drift
+from saga_engine.actions.copy.names import TableName, derived
+from saga_engine.actions.copy.plan import Plan
+from saga_engine.actions.copy.postgres import carry, sql
+from saga_engine.actions.copy.postgres.fingerprint import fingerprint
+
+LOCK_TIMEOUT_MILLISECONDS: Final = 3_000
+"""Whoever uses the table queues behind this lock: give up soon, let them pass, and try again (the saga's retry)."""
+
+_INDEXES: Final = """
+SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = %s::regclass ORDER BY 1"""
+_TRIGGERS: Final = """
+SELECT pg_get_triggerdef(oid) AS definition, tgname AS name, tgenabled AS enabled FROM pg_trigger
+ WHERE tgrelid = %s::regclass AND NOT tgisinternal ORDER BY tgname"""
+_ENABLED: Final = {"D": "DISABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}
+_FREE: Final = "SELECT to_regclass(%s) IS NULL"
+
+
+def swap(db: Connection, plan: Plan) -> list[str]:
+    """See ``dialect.Dialect``. Raises the driver's LockNotAvailable while somebody else uses the table."""
+    db.exec_driver_sql(f"SELECT set_config('lock_timeout', '{LOCK_TIMEOUT_MILLISECONDS}ms', true)")
+    sql.run(db, f"LOCK TABLE {sql.written(plan.staging)} IN ACCESS EXCLUSIVE MODE")
+    if plan.before.exists:
+        sql.run(db, f"LOCK TABLE {sql.written(plan.target)} IN ACCESS EXCLUSIVE MODE")
+    refuse_drift(plan, fingerprint(db, plan.target))
+    statements = _replace(db, plan) if plan.before.exists else _appear(db, plan)
+    for statement in statements:
+        sql.run(db, statement)
+    if plan.before.exists:
+        _let_sequences_go_on(db, plan)
+    return statements
+
+
+def _appear(db: Connection, plan: Plan) -> list[str]:
+    """Where no table was, the new one gets its name, and its key the usual name if that is free."""
+    statements = [_rename(plan.staging, plan.target)]
+    [key] = [name for name in _index_names(db, plan.staging) if name not in {index.name for index in plan.indexes}]
+    usual = plan.target.renamed(derived(plan.target.name, "_pkey"))
+    if db.exec_driver_sql(_FREE, (sql.written(usual),)).scalar():
+        statements.append(_rename_index(plan, key, usual.name))
+    return statements
+
+
+def _replace(db: Connection, plan: Plan) -> list[str]:
+    """Old names to the old table's kept ones, then the new table's to the old: tables, indexes, sequences, triggers."""
+    indexes = _index_names(db, plan.target)
+    new_names = {row.column: row.name for row in carry.sequences(db, plan.staging) if row.is_identity}
+    shared = [row for row in carry.sequences(db, plan.target) if not row.is_identity]
+    identities = [row for row in carry.sequences(db, plan.target) if row.is_identity]
+    return [
+        _rename(plan.target, plan.kept),
+        *(_rename_index(plan, name, _kept(name, plan)) for name in indexes),
+        *(f"ALTER SEQUENCE {row.name} RENAME TO {sql.name(_kept(row.bare, plan))}" for row in identities),
+        _rename(plan.staging, plan.target),
+        *(_rename_index(plan, carry.beside(name, plan), name) for name in indexes),
+        *(f"ALTER SEQUENCE {new_names[row.column]} RENAME TO {sql.name(row.bare)}" for row in identities),
+        *(f"ALTER SEQUENCE {row.name} OWNED BY {sql.written(plan.target)}.{row.column}" for row in shared),
+        *_triggers(db, plan),
+    ]
+
+
+def _triggers(db: Connection, plan: Plan) -> list[str]:
+    """The catalogue's statements as they are: the new table will have the name that is in them."""
+    target = sql.written(plan.target)
+    statements = []
+    for row in db.exec_driver_sql(_TRIGGERS, (target,)):
+        statements.append(row.definition)
+        if row.enabled in _ENABLED:
+            statements.append(f"ALTER TABLE {target} {_ENABLED[row.enabled]} TRIGGER {sql.name(row.name)}")
+    return statements
+
+
+def _let_sequences_go_on(db: Connection, plan: Plan) -> None:
+    """Behind the largest value of their column, and never back."""
+    table = sql.qualified(plan.target)
+    for sequence in carry.sequences(db, plan.target):
+        used = db.exec_driver_sql(f"SELECT max({sequence.column.replace('%', '%%')}) FROM {table}").scalar()
+        if used is not None:
+            db.exec_driver_sql(
+                f"SELECT setval(%s::regclass, greatest(%s, last_value)) FROM {sequence.name.replace('%', '%%')}",
+                (sequence.name, used),
+            )
+
+
+def _index_names(db: Connection, table: TableName) -> list[str]:
+    return list(db.exec_driver_sql(_INDEXES, (sql.written(table),)).scalars())
+
+
+def _kept(name: str, plan: Plan) -> str:
+    return derived(name, f"_before_{plan.token}")
+
+
+def _rename(table: TableName, to: TableName) -> str:
+    return f"ALTER TABLE {sql.written(table)} RENAME TO {sql.name(to.name)}"
+
+
+def _rename_index(plan: Plan, name: str, to: str) -> str:
+    return f"ALTER INDEX {sql.written(plan.target.renamed(name))} RENAME TO {sql.name(to)}"

@@ -1,0 +1,128 @@
+"""PREFLIGHT: find out everything that could stand in the way, before anything is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from saga_engine.actions.copy import indexes, names, pairs, problems
+from saga_engine.actions.copy.catalog import Table
+from saga_engine.actions.copy.columns import Drawn, draw
+from saga_engine.actions.copy.dialect import Looked
+from saga_engine.actions.copy.names import TableName
+from saga_engine.actions.copy.plan import Fingerprint, Move, NewIndex, Plan
+from saga_engine.actions.copy.reading import Asked, source_rows, staging_rows
+from saga_engine.domain.definition.facts import Step
+from saga_engine.errors import CannotMove
+from saga_engine.ledger import schema as ledger
+
+ROOM_FACTOR: Final = 1.2
+"""Chunk files may be larger than the rows in the database by so much: escapes, and numbers in full."""
+
+
+def preflight(step: Step[Move]) -> Plan:
+    """Return the plan, or refuse by name whatever cannot be carried: ``CannotMove`` lists all of it.
+
+    Only when nothing stands in the way, it makes the ledger in the target and the folder for exports.
+    """
+    with step.connect(step.input.source) as source, step.connect(step.input.target) as target:
+        plan = _plan(step, Asked(source), Asked(target))
+        ledger.create(target.engine)
+    Path(step.input.exports).mkdir(parents=True, exist_ok=True)
+    return plan
+
+
+def _plan(step: Step[Move], here: Asked, there: Asked) -> Plan:
+    table = _table(here, names.parse(step.input.table))
+    target, existing, before = _target(there, _target_name(step.input, table.name, here, there))
+    like = table.sql if existing is None and here.name == there.name else ""
+    drawn = _draw(here, there, table, existing, like=like)
+    problems.refuse(table.name, [*drawn.problems, *problems.found(here, there, table, target, existing)])
+    looked = _look(step.input, here, table, drawn)
+    made, left_behind = _new(table, existing, like=like)
+    token = names.token(step.key)
+    plan = Plan(
+        source_dialect=here.name,
+        target_dialect=there.name,
+        table=table.name,
+        target=target,
+        staging=names.staging(target, token),
+        kept=names.kept(target, token),
+        token=token,
+        lanes=tuple(drawn.lanes),
+        key=table.key,
+        before=before,
+        like=like,
+        indexes=indexes.freely_named(made, target, there, token),
+        rows=looked.rows,
+        bytes=looked.bytes,
+        chunk_rows=step.input.chunk_rows,
+        exports=str(Path(step.input.exports).absolute()),
+        notes=(*drawn.notes, *left_behind),
+    )
+    return _with_slow_keys(plan)
+
+
+def _table(here: Asked, written: TableName) -> Table:
+    with here.transaction() as db:
+        name = here.dialect.resolve(db, written)
+        table = here.dialect.describe(db, name)
+    if table is None:
+        raise CannotMove(table=name, problems="there is no such table in the source")
+    return table
+
+
+def _target_name(move: Move, table: TableName, here: Asked, there: Asked) -> TableName:
+    """The same name where none is given; a schema only means something to the same kind of database."""
+    if move.target_table:
+        return names.parse(move.target_table)
+    written = names.parse(move.table)
+    return TableName(schema_name=written.schema_name if here.name == there.name else "", name=table.name)
+
+
+def _target(there: Asked, written: TableName) -> tuple[TableName, Table | None, Fingerprint]:
+    with there.transaction() as db:
+        name = there.dialect.resolve(db, written)
+        existing = there.dialect.describe(db, name)
+        return name, existing, there.dialect.fingerprint(db, name)
+
+
+def _draw(here: Asked, there: Asked, table: Table, existing: Table | None, *, like: str) -> Drawn:
+    with here.transaction() as db:
+        classes = here.dialect.classes(db, table)
+    with there.transaction() as db:
+        binary = there.dialect.new_text_is_binary(db)
+    drawn = draw(table, existing, pairs.RULES[here.name, there.name], classes, like=bool(like), binary=binary)
+    with there.transaction() as db:
+        missing = there.dialect.missing_types(db, [lane.target.type for lane in drawn.lanes])
+    drawn.problems += [f"the target does not know the type {name}" for name in missing]
+    return drawn
+
+
+def _look(move: Move, here: Asked, table: Table, drawn: Drawn) -> Looked:
+    """Go through the rows once, for values that would not arrive, and for the room that their text needs."""
+    with here.transaction() as db:
+        looked = here.dialect.look(db, table, drawn.lanes)
+    found = [f"column {f.column}: {f.rows} rows have {f.why}, such as key {f.key}" for f in looked.findings]
+    problems.refuse(table.name, [*found, *problems.room(Path(move.exports), round(looked.bytes * ROOM_FACTOR))])
+    return looked
+
+
+def _new(table: Table, existing: Table | None, *, like: str) -> tuple[list[NewIndex], list[str]]:
+    """What a new table gets beside its columns and its key, and what it will lack."""
+    if existing is not None:
+        return [], []
+    made, notes = indexes.repeated(table) if like else indexes.carried(table)
+    missing = table.triggers if like else (*table.left_behind, *table.triggers)
+    return made, [*notes, *(f"{what} is not carried over: make the target table first to keep it" for what in missing)]
+
+
+def _with_slow_keys(plan: Plan) -> Plan:
+    """Say loudly where no index serves the order that both databases share."""
+    sides = (("source", source_rows(plan)), ("target", staging_rows(plan)))
+    slow = [
+        f"no index of the {side} serves the order of the key that both databases share: each chunk reads all rows there"
+        for side, rows in sides
+        if not rows.indexed
+    ]
+    return plan.model_copy(update={"notes": (*plan.notes, *slow)})

@@ -1,0 +1,62 @@
+"""What stands in the way of a move, in words that name it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from saga_engine.actions.copy.catalog import Table
+from saga_engine.actions.copy.names import TableName
+from saga_engine.actions.copy.reading import Asked
+from saga_engine.errors import CannotMove
+
+LISTED_MAX: int = 50
+"""So many problems are listed; the rest is counted."""
+
+
+def refuse(table: TableName, problems: list[str]) -> None:
+    """Raise ``CannotMove`` with all of them, if there are any."""
+    if problems:
+        more = [f"and {len(problems) - LISTED_MAX} more"] if len(problems) > LISTED_MAX else []
+        raise CannotMove(table=table, problems="; ".join([*problems[:LISTED_MAX], *more]))
+
+
+def found(here: Asked, there: Asked, table: Table, target: TableName, existing: Table | None) -> list[str]:
+    """Everything but the columns and their values."""
+    with here.transaction() as db:
+        problems = [f"source: {why}" for why in here.dialect.unfit(db)]
+        source_identity = here.dialect.identity(db, table.name)
+    with there.transaction() as db:
+        problems += [f"target: {why}" for why in there.dialect.unfit(db)]
+        if there.dialect.identity(db, target) == source_identity:
+            problems.append("source and target are the same table: name another target_table")
+        problems += [f"missing in the target: {what}" for what in there.dialect.rights(db, target, existing)]
+        if existing is not None:
+            problems += there.dialect.refusals(db, existing)
+        elif not there.dialect.is_free(db, target):
+            problems.append(f"the target has something else called {target}")
+    return [*problems, *_keys(table, existing)]
+
+
+def room(exports: Path, needed_bytes: int) -> list[str]:
+    """Compare the free space of the disk that will hold the chunk files."""
+    folder = next(path for path in (exports.absolute(), *exports.absolute().parents) if path.exists())
+    free_bytes = shutil.disk_usage(folder).free
+    if free_bytes >= needed_bytes:
+        return []
+    return [f"the files need about {needed_bytes} bytes, and {folder} has {free_bytes}"]
+
+
+def refuse_store_file(database: str, store: str, table: TableName) -> None:
+    """Raise ``CannotMove`` if the file of a SQLite database is the engine's own store (the same device and inode)."""
+    if Path(database).exists() and Path(store).exists() and Path(database).samefile(store):
+        raise CannotMove(table=table, problems="the database is the engine's own store: keep tables elsewhere")
+
+
+def _keys(table: Table, existing: Table | None) -> list[str]:
+    if not table.key:
+        return [f"{table.name} has no primary key: rows could not be told apart"]
+    if existing is not None and existing.key != table.key:
+        theirs = ", ".join(existing.key) or "missing"
+        return [f"the primary key of {existing.name} is {theirs}, that of the source is {', '.join(table.key)}"]
+    return []

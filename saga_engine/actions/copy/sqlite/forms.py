@@ -1,0 +1,96 @@
+"""How SQLite's values become text and text becomes SQLite's values, for each form (``plan.Form``).
+
+*encode* and *decode* serve the copy. *canonical* is SQL that computes the text for checksums inside SQLite.
+*plain* texts need no escaping. *native* says that SQLite sorts the values as the other database does; where it
+does not, a key is sorted by its canonical text on both sides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from saga_engine.actions.copy.plan import Form
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteForm:
+    """One form; see above. ``{c}`` in *canonical* is the quoted column."""
+
+    encode: Callable[[Any], str]
+    decode: Callable[[str], object]
+    canonical: str
+    plain: bool = False
+    native: bool = True
+
+
+def _as_is(text: str) -> str:
+    return text
+
+
+def _number(value: float) -> str:
+    return repr(value)
+
+
+def _float(value: float) -> str:
+    return repr(float(value))
+
+
+def _hex(value: bytes) -> str:
+    return f"\\x{value.hex()}"
+
+
+def _unhex(text: str) -> bytes:
+    return bytes.fromhex(text[2:])
+
+
+def _decimal(value: float | str) -> str:
+    return value if isinstance(value, str) else repr(value)
+
+
+def _tagged(value: int | float | str | bytes) -> str:  # noqa: PYI041  SQLite's storage classes, one by one
+    match value:
+        case int():
+            return f"i{value}"
+        case str():
+            return f"t{value}"
+        case float():
+            return f"r{value!r}"
+        case _:
+            return f"b{value.hex()}"
+
+
+def _untagged(text: str) -> object:
+    value = text[1:]
+    match text[0]:
+        case "i":
+            return int(value)
+        case "t":
+            return value
+        case "r":
+            return float(value)
+        case _:
+            return bytes.fromhex(value)
+
+
+_STORED: Final = (
+    "CASE typeof({c}) WHEN 'integer' THEN 'i' || {c} WHEN 'text' THEN 't' || {c}"
+    " WHEN 'real' THEN 'r' || saga_float({c}) WHEN 'blob' THEN 'b' || lower(hex({c})) END"
+)
+_HEX: Final = "CASE WHEN {c} IS NOT NULL THEN lower(hex({c})) END"  # hex(NULL) is ''
+
+FORMS: Final[dict[Form, SqliteForm]] = {
+    "stored": SqliteForm(_tagged, _untagged, _STORED),
+    "integer": SqliteForm(_number, int, "CAST({c} AS TEXT)", plain=True),
+    "boolean": SqliteForm(_number, int, "CAST({c} AS TEXT)", plain=True),
+    "float": SqliteForm(_float, float, "saga_float({c})", plain=True),
+    "text": SqliteForm(_as_is, _as_is, "{c}"),
+    "bytes": SqliteForm(_hex, _unhex, _HEX),
+    "decimal": SqliteForm(_decimal, _as_is, "saga_decimal({c})", native=False),
+    "date": SqliteForm(_as_is, _as_is, "saga_date({c})", native=False),
+    "time": SqliteForm(_as_is, _as_is, "saga_time({c})", native=False),
+    "timestamp": SqliteForm(_as_is, _as_is, "saga_timestamp({c})", native=False),
+    "timestamptz": SqliteForm(_as_is, _as_is, "saga_timestamptz({c})", native=False),
+    "uuid": SqliteForm(_as_is, _as_is, "saga_uuid({c})", native=False),
+}
