@@ -16,7 +16,12 @@ import pytest
 ROOT: Final = Path(__file__).parents[1]
 LINES_MAX: Final = 300
 FUNCTION_LINES_MAX: Final = 60
-FILES: Final = sorted([*ROOT.glob("saga_engine/**/*.py"), *ROOT.glob("workflows/**/*.py")])
+# A released migration is never edited again: it may be as long as the schema that it makes.
+FILES: Final = sorted(
+    path
+    for path in [*ROOT.glob("saga_engine/**/*.py"), *ROOT.glob("workflows/**/*.py")]
+    if path.parent.name != "versions"
+)
 LOCKS: Final = sorted(ROOT.glob("requirements/*.txt"))
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef

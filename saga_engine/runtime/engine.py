@@ -29,9 +29,9 @@ from saga_engine.runtime.views import (
 )
 from saga_engine.runtime.worker import Worker
 from saga_engine.settings import Settings
-from saga_engine.store import migrate
 from saga_engine.store.connect import Store, open_store
 from saga_engine.store.inspect import Wanted
+from saga_engine.store.prepare import prepare
 
 I = TypeVar("I", bound=BaseModel)  # noqa: E741  reads as "input"
 
@@ -220,5 +220,5 @@ def _opened(settings: Settings, *, create: bool) -> Store:
         group=settings.store_group,
         create=create,
     )
-    migrate.prepare(store)
+    prepare(store)
     return store

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Column, Connection, MetaData, PrimaryKeyConstraint, String, Table, inspect, select
 
-from saga_engine.errors import SchemaNotCurrent, SchemaTooNew, StoreError
+from saga_engine.errors import SchemaNotCurrent, SchemaTooNew
 from saga_engine.store.transactions import Store
 
 VERSIONS: Final = Path(__file__).parent / "migrations" / "versions"
@@ -49,29 +48,7 @@ def check(store: Store, versions: Path = VERSIONS) -> None:
         raise SchemaNotCurrent(found=has or "nothing", wanted=wanted)
 
 
-def prepare(store: Store, versions: Path = VERSIONS) -> None:
-    """Make the schema in an empty store; check it in any other: what exists is never upgraded silently."""
-    if current(store) is None:
-        refuse_foreign_file(store)
-        # 0.3 s that only the first start of a store should pay for.
-        import_module("saga_engine.store.upgrade").upgrade(store, versions)
-    check(store, versions)
-
-
 def refuse_newer(has: str | None, wanted: str | None) -> None:
     """Raise SchemaTooNew when a newer program has upgraded the store."""
     if (has or "") > (wanted or ""):
         raise SchemaTooNew(found=has, wanted=wanted or "nothing")
-
-
-def refuse_foreign_file(store: Store) -> None:
-    """Raise StoreError for a SQLite file that holds tables but no store: most likely the wrong file was named.
-
-    In PostgreSQL a database is often shared.
-    """
-    if store.dialect != "sqlite":
-        return
-    with store.read() as db:
-        tables = inspect(db).get_table_names()
-    if tables and VERSION_TABLE not in tables:
-        raise StoreError(f"The file {store.url} holds other tables ({tables[0]}, …) and no store: name another file.")

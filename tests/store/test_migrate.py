@@ -18,6 +18,7 @@ from sqlalchemy import inspect, text
 from saga_engine.errors import SchemaNotCurrent, SchemaTooNew, StoreError
 from saga_engine.store import migrate
 from saga_engine.store.connect import Store, open_store
+from saga_engine.store.prepare import prepare
 from saga_engine.store.upgrade import sql, upgrade
 
 if find_spec("saga_engine.store.schema") is not None:
@@ -54,10 +55,11 @@ import sys
 from pathlib import Path
 from saga_engine.store import migrate
 from saga_engine.store.connect import open_store
+from saga_engine.store.prepare import prepare
 store = open_store(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()
-migrate.prepare(store, Path(sys.argv[2]))
+prepare(store, Path(sys.argv[2]))
 print(migrate.current(store))
 """
 
@@ -86,7 +88,7 @@ def test_an_empty_store_gets_the_newest_schema_unasked(store: Store, versions: P
     (versions / "0001_shelf.py").write_text(FIRST)
     (versions / "0002_book.py").write_text(SECOND)
     assert migrate.current(store) is None
-    migrate.prepare(store, versions)
+    prepare(store, versions)
     assert (migrate.current(store), migrate.head(versions)) == ("0002", "0002")
     assert tables(store) == ["book", "saga_alembic_version", "shelf"]
     migrate.check(store, versions)
@@ -94,15 +96,15 @@ def test_an_empty_store_gets_the_newest_schema_unasked(store: Store, versions: P
 
 def test_an_older_schema_is_refused_and_upgraded_only_when_asked(store: Store, versions: Path) -> None:
     (versions / "0001_shelf.py").write_text(FIRST)
-    migrate.prepare(store, versions)
+    prepare(store, versions)
     (versions / "0002_book.py").write_text(SECOND)
     with pytest.raises(SchemaNotCurrent) as refused:
-        migrate.prepare(store, versions)
+        prepare(store, versions)
     assert str(refused.value) == "The store's schema is at 0001, this program needs 0002."
     assert (refused.value.next_command, refused.value.exit_code) == ("saga db upgrade", 9)
     assert tables(store) == ["saga_alembic_version", "shelf"]
     upgrade(store, versions)
-    migrate.prepare(store, versions)
+    prepare(store, versions)
     assert tables(store) == ["book", "saga_alembic_version", "shelf"]
 
 
@@ -116,9 +118,9 @@ def test_checking_an_empty_store_makes_nothing(store: Store, versions: Path) -> 
 def test_a_newer_schema_asks_for_a_newer_program_and_is_left_alone(store: Store, versions: Path) -> None:
     (versions / "0001_shelf.py").write_text(FIRST)
     (versions / "0002_book.py").write_text(SECOND)
-    migrate.prepare(store, versions)
+    prepare(store, versions)
     (versions / "0002_book.py").unlink()
-    for use in (migrate.prepare, migrate.check, upgrade):
+    for use in (prepare, migrate.check, upgrade):
         with pytest.raises(SchemaTooNew, match=r"at 0002, this program knows up to 0001\. Install the newer"):
             use(store, versions)
     assert migrate.current(store) == "0002"
@@ -152,7 +154,7 @@ def test_a_killed_upgrade_leaves_a_store_that_the_next_can_prepare(
     assert killed.returncode == -9
     assert migrate.current(store) is None
     (versions / "0002_book.py").write_text(SECOND)
-    migrate.prepare(store, versions)
+    prepare(store, versions)
     assert tables(store) == ["book", "saga_alembic_version", "shelf"]
 
 
@@ -181,7 +183,7 @@ def test_tables_of_others_in_a_shared_database_are_no_obstacle_on_postgresql(pos
     store = open_store(postgres_url)
     with store.write() as db:
         db.execute(text("CREATE TABLE alembic_version (version_num varchar(32))"))
-    migrate.prepare(store, versions)
+    prepare(store, versions)
     assert tables(store) == ["alembic_version", "saga_alembic_version", "shelf"]
     store.close()
 
@@ -192,7 +194,7 @@ def test_a_sqlite_file_of_something_else_is_refused_and_left_alone(tmp_path: Pat
     with store.write() as db:
         db.execute(text("CREATE TABLE orders (id INTEGER)"))
     with pytest.raises(StoreError, match=r"shop.db holds other tables \(orders, …\) and no store: name another file"):
-        migrate.prepare(store, versions)
+        prepare(store, versions)
     assert tables(store) == ["orders"]
     store.close()
 
@@ -237,7 +239,7 @@ def test_the_packaged_migrations_are_one_chain_whose_names_say_their_order() -> 
 
 @pytest.mark.skipif(find_spec("saga_engine.store.schema") is None, reason="saga_engine/store/schema.py is missing")
 def test_the_migrations_make_what_the_schema_says(store: Store) -> None:
-    migrate.prepare(store)
+    prepare(store)
     with store.write() as db:
         context = MigrationContext.configure(db, opts={"version_table": migrate.VERSION_TABLE, "compare_type": True})
         differences = compare_metadata(context, metadata)
