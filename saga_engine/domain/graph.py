@@ -40,13 +40,15 @@ Place: TypeAlias = tuple[str, bool]
 class Graph:
     """A saga's states and ways by name. Ways that nothing can ever bring about are left out."""
 
-    def __init__(self, saga: Saga[Any, Any]) -> None:
+    def __init__(self, saga: Saga[Any, Any], machine: Machine | None = None) -> None:
+        """*machine*: the one that a chart of this saga has built already."""
+        states: Any = saga.states
         self.saga = saga
-        self.start = saga.start.name
-        self.names = tuple(state.name for state in saga.states)
+        self.start = str(saga.start.name)
+        self.names: tuple[str, ...] = tuple(state.name for state in states)
         self.rows = {state.name: row for state, row in saga.rows.items()}
         self.groups = {group.name: group for group in saga.groups}
-        self.machine = Machine(saga)
+        self.machine = machine or Machine(saga)
         every = chain(*(row.edges for row in saga.rows.values()), *(group.edges for group in saga.groups))
         self._events = tuple(dict.fromkeys(edge.trigger for edge in every if not isinstance(edge.on, str)))
         self.ways = {name: self._ways(name) for name in self.names}

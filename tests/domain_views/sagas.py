@@ -66,6 +66,10 @@ def close_enough(report: Report, facts: Facts[Input]) -> bool:
     return report.missing <= facts.input.may_miss
 
 
+def usable(file: Arrived) -> bool:
+    return file.path.endswith(".csv")
+
+
 def urgent(request: Abort) -> bool:
     return request.reason == "urgent"
 
@@ -74,7 +78,7 @@ WORDS = {
     "Approval": Approval, "Event": Event, "Retry": Retry, "hours": hours, "minutes": minutes, "seconds": seconds,
     "Abort": Abort, "Arrived": Arrived, "export": export, "drop_export": drop_export, "load": load, "unload": unload,
     "validate": validate, "cut_over": cut_over, "tidy": tidy, "tell": tell, "all_there": all_there,
-    "close_enough": close_enough, "urgent": urgent,
+    "close_enough": close_enough, "urgent": urgent, "usable": usable,
 }  # fmt: skip
 
 
@@ -84,12 +88,12 @@ def read(lines: str) -> dict[str, Any]:
     The states are those that the lines name, the first of them is the start; those for which there is no line are
     final.
     """
-    names = list(dict.fromkeys(re.findall(r"S\.([A-Z_]+)", lines)))
+    names = list(dict.fromkeys(re.findall(r"S\.([A-Z_0-9]+)", lines)))
     states: Any = Enum("S", {name: auto() for name in names})  # type: ignore[misc]  # made for each test
     saga: Saga[Any, Input] = Saga("migrate", version=1, states=states, input=Input, start=states[names[0]])
     namespace: dict[str, Any] = {**WORDS, "S": states, "saga": saga}
     exec(compile(lines, "orders.py", "exec"), namespace)
-    written = re.findall(r"saga\.(?:at|rolls_back)\(\s*S\.([A-Z_]+)", lines)
+    written = re.findall(r"saga\.(?:at|rolls_back)\(\s*S\.([A-Z_0-9]+)", lines)
     for name in names:
         if name not in written:
             saga.final(states[name])

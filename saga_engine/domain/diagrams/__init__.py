@@ -1,0 +1,1 @@
+"""Drawings of a saga, one file for each form."""
