@@ -25,6 +25,7 @@ def measured(request: pytest.FixtureRequest) -> Callable[[list[float], str], flo
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    terminalreporter.section("measured")
+    if RESULTS:
+        terminalreporter.section("measured")
     for line in RESULTS:
         terminalreporter.write_line(line)
