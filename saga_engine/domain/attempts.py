@@ -1,17 +1,18 @@
 """What workers report: an attempt succeeded, failed, ran out of time, was lost; a timer fired."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Final
 from zlib import crc32
 
 from saga_engine.domain import approvals, moving
 from saga_engine.domain import commands as c
 from saga_engine.domain import events as e
-from saga_engine.domain.chart import retry_of, source_of
-from saga_engine.domain.definition.table import NOTICE_RETRY, Run
+from saga_engine.domain.chart import may_overlap, retry_of, source_of
+from saga_engine.domain.definition.table import NOTICE_RETRY
 from saga_engine.domain.draft import Draft
 from saga_engine.domain.snapshot import Parked, Snapshot, Task
-from saga_engine.domain.values import ParkCode
+from saga_engine.domain.values import Ending
 
 JITTER: Final = 0.2
 """The largest share of a back-off that is added to it, so that runs that failed together do not come back together."""
@@ -42,7 +43,8 @@ def step_done(draft: Draft, task: Task, value: str) -> None:
     entry = draft.run.entry(task.name)
     assert entry is not None, "a step is on the undo stack from before its start"
     if draft.chart.run_of(task.state).safety == "pivot":
-        draft.emit(*[c.SetUndo(x.position, "sealed") for x in draft.run.undo if x.status in ("started", "done")])
+        before = [x for x in draft.run.undo if x is entry or x.status in ("started", "done")]
+        draft.emit(*[c.SetUndo(x.position, "sealed") for x in before])
     else:
         draft.emit(c.SetUndo(entry.position, "done"))
     took = moving.take(draft, "then", draft.chart.parse(source, value), task)
@@ -55,10 +57,10 @@ def failed(draft: Draft, task: Task, failure: e.ActionFailed) -> None:
         ended(draft, task)
     elif failure.busy:
         draft.emit(c.SetDue(task.name, draft.now + _delay(draft, task), task.failures, failure.error))
-    elif failure.park or in_doubt_by_promise(draft, task):
-        draft.park(task, failure.park or "W23", failure.error)
-    elif exhausted(draft, task) or failure.final:
-        _gives_up(draft, task, failure.error)
+    elif failure.park:
+        draft.park(task, failure.park, failure.error)
+    elif in_doubt_by_promise(draft, task) or exhausted(draft, task) or failure.final:
+        _gives_up(draft, task, task.failures + 1, failure.error)
     else:
         draft.emit(c.SetDue(task.name, draft.now + _delay(draft, task), task.failures + 1, failure.error))
 
@@ -67,12 +69,11 @@ def timed_out(draft: Draft, task: Task, error: str) -> None:
     """An attempt ran out of time and may still be running: nothing follows before it has ended."""
     if task.ending:
         return
-    if in_doubt_by_promise(draft, task):
-        draft.park(task, "W23", error)
-    elif not exhausted(draft, task):
+    in_doubt = in_doubt_by_promise(draft, task)
+    if not in_doubt and not exhausted(draft, task):
         again_at = draft.now + _delay(draft, task)
         draft.emit(c.EndAttempt(task.name, "retry", again_at, task.failures + 1, error))
-    elif task.kind != "step" or not moving.take(draft, "failed", None, task, over=False):
+    elif in_doubt or not _takes_failed(draft, task, over=False):
         draft.emit(c.EndAttempt(task.name, "park", None, task.failures + 1, error))
 
 
@@ -81,31 +82,49 @@ def lost(draft: Draft, task: Task, loss: e.AttemptLost) -> None:
 
     Nothing decided means: run it.
     """
-    runner = f"attempt {task.attempt - 1} may still be running on {loss.runner}"
     if task.ending:
-        if loss.known_dead or _harmless(draft, task):
+        if _may_follow(draft, task, loss, task.ending):
             ended(draft, task)
         else:
-            draft.emit(c.Park(task.name, Parked("W23", runner, task.ending), task.failures))
+            draft.park(task, "W23", moving.still_running(loss.runner), task.ending)
     elif loss.crashes >= draft.budget.crashes:
-        draft.park(task, "W24", f"{loss.crashes} workers died while they held this task; last: {loss.runner}")
+        text = f"{loss.crashes} workers died while they held this task; last: {loss.runner}"
+        draft.park(task, "W24", text, "" if _may_follow(draft, task, loss, "leave") else "retry")
+    elif loss.crashes and not _may_follow(draft, task, loss, "retry"):
+        draft.park(task, "W23", moving.still_running(loss.runner), "retry")
     elif loss.crashes and in_doubt_by_promise(draft, task):
-        draft.park(task, "W23", f"{loss.runner} died or fell silent in the middle of it; nobody knows what it did")
+        draft.park(task, "W23", f"{loss.runner} died in the middle of it; nobody knows what it did")
     elif draft.run.paused:
         draft.emit(c.SetDue(task.name, draft.now, task.failures, task.error))
 
 
 def fired(draft: Draft, timer: Task) -> None:
-    """A timer came due."""
+    """A timer came due; one that a worker had in hand when the run was paused waits for the resume."""
+    if draft.run.paused:
+        draft.emit(c.SetDue(timer.name, timer.due_at))
+        return
     match timer.outcome:
         case "forget":
             _forget(draft, timer)
         case "escalate":
             approvals.escalate(draft, timer)
         case "expired":
-            approvals.expire(draft, timer)
+            approvals.expire(draft)
         case _:
             _deadline(draft, timer)
+
+
+def overdue(draft: Draft, moment: datetime) -> bool:
+    """Let a deadline pass that was due before *moment*; False where none was.
+
+    What a pause held back acts at the resume in the order in which it happened; so a deadline, as of its due time,
+    comes before what arrived after it.
+    """
+    timers = [t for t in draft.run.tasks if t.outcome == "timed_out" and t.leased_by is None and t.due_at is not None]
+    late = [(t.due_at, t) for t in timers if t.due_at is not None and t.due_at < moment]
+    if late:
+        _deadline(draft, min(late, key=itemgetter(0))[1])
+    return bool(late)
 
 
 def ended(draft: Draft, task: Task) -> None:
@@ -114,7 +133,7 @@ def ended(draft: Draft, task: Task) -> None:
         case "retry":
             draft.emit(c.SetDue(task.name, max(draft.now, task.resumes_at or draft.now), task.failures, task.error))
         case "park":
-            draft.park(task, _code(task), task.error)
+            _gives_up(draft, task, task.failures, task.error)
         case _:
             draft.emit(c.CloseTask(task.name))
 
@@ -126,40 +145,44 @@ def exhausted(draft: Draft, task: Task) -> bool:
 
 def in_doubt_by_promise(draft: Draft, task: Task) -> bool:
     """True for a ``manual`` step: nothing tells whether a failed attempt took effect, so a person must."""
-    return task.kind == "step" and draft.chart.run_of(task.state).promise == "manual"
+    if task.kind != "step":
+        return False
+    run = draft.chart.run_of(task.state)
+    return run.promise == "manual" and run.safety != "reads_only"
 
 
 def pivot_in_doubt(draft: Draft) -> bool:
     """True from a pivot's first lease until its success is recorded: nothing leaves the state meanwhile."""
-    activity = draft.chart.activity(draft.run.state)
-    if not isinstance(activity, Run) or activity.safety != "pivot":
-        return False
-    task = next((t for t in draft.run.tasks if t.kind == "step" and t.state == draft.run.state and not t.ending), None)
+    task = pivot_at_hand(draft)
     entry = draft.run.entry(task.name) if task else None
     return task is not None and task.attempt > 0 and entry is not None and entry.status == "started"
 
 
-def _gives_up(draft: Draft, task: Task, error: str) -> None:
-    """The retries are used up: a step takes its failed way, all else waits for a person."""
-    if task.kind != "step" or not moving.take(draft, "failed", None, task):
-        draft.emit(c.Park(task.name, Parked(_code(task), error), task.failures + 1))
+def pivot_at_hand(draft: Draft) -> Task | None:
+    """The pivot's task, where the run is in the state of one."""
+    if not draft.chart.is_pivot(draft.run.state):
+        return None
+    here = (draft.run.state, draft.run.visit)
+    return next((task for task in draft.run.tasks if task.kind == "step" and (task.state, task.visit) == here), None)
 
 
-def _code(task: Task) -> ParkCode:
-    return "W17" if task.kind == "undo" else "W22"
+def _gives_up(draft: Draft, task: Task, failures: int, error: str) -> None:
+    """The engine tries no more: a step takes its failed way, all else waits for a person."""
+    if in_doubt_by_promise(draft, task):
+        draft.emit(c.Park(task.name, Parked("W23", error), failures))
+    elif not _takes_failed(draft, task, over=True):
+        draft.emit(c.Park(task.name, Parked("W17" if task.kind == "undo" else "W22", error), failures))
 
 
-def _harmless(draft: Draft, task: Task) -> bool:
-    """May the run go on while this attempt might still be running? The ledger fences an effect; a reader harms nothing;
+def _takes_failed(draft: Draft, task: Task, *, over: bool) -> bool:
+    """Only a step has a failed way, and a pivot has none, whatever its group says: it may have taken effect."""
+    if task.kind != "step" or draft.chart.is_pivot(task.state):
+        return False
+    return moving.take(draft, "failed", None, task, over=over)
 
-    a retry with the same key is what an idempotent step, an undo and a notice must bear.
-    """
-    if task.kind == "step":
-        run = draft.chart.run_of(task.state)
-        if run.promise == "effect" or run.safety == "reads_only":
-            return True
-        return task.ending == "retry" and run.promise == "idempotent"
-    return task.ending == "retry"
+
+def _may_follow(draft: Draft, task: Task, loss: e.AttemptLost, then: Ending) -> bool:
+    return loss.known_dead or may_overlap(draft.chart, task.kind, task.state, then)
 
 
 def _delay(draft: Draft, task: Task) -> timedelta:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel
 
@@ -13,10 +13,11 @@ from saga_engine.domain.definition.facts import MISSING, Facts
 from saga_engine.domain.definition.functions import named
 from saga_engine.domain.definition.saga import Saga
 from saga_engine.domain.definition.spec import spec
-from saga_engine.domain.definition.table import Activity, Gate, Group, Row, Run, Wait
+from saga_engine.domain.definition.table import Activity, Gate, Group, RollBack, Row, Run, Wait
 from saga_engine.domain.definition.values import Event, Retry, Verdict
 from saga_engine.domain.machine import Machine, Way
 from saga_engine.domain.snapshot import Snapshot
+from saga_engine.domain.values import Ending
 from saga_engine.errors import DefinitionError
 
 
@@ -28,6 +29,9 @@ class Budget:
     inbox: int = 1_000
     deferred: timedelta = timedelta(days=7)
     crashes: int = 3
+
+
+BUDGET: Final = Budget()
 
 
 class Chart:
@@ -73,11 +77,16 @@ class Chart:
         assert isinstance(activity, Run), f"{state} has no step"
         return activity
 
+    def is_pivot(self, state: str) -> bool:
+        """True where the step of *state* is the point of no return."""
+        activity = self.activity(state)
+        return isinstance(activity, Run) and activity.safety == "pivot"
+
     def facts(self, run: Snapshot) -> Facts[Any]:
         """What a guard may read of *run*."""
         return Facts(self.saga.input.model_validate_json(run.input), Recorded(self, run))
 
-    def parse(self, source: str, value: str) -> Any:
+    def parse(self, source: str, value: str) -> BaseModel | None:
         """A stored result of *source* as the model it was written from; None for "null"."""
         return None if value == "null" else self._models[source].model_validate_json(value)
 
@@ -95,8 +104,7 @@ class Recorded:
         found = [r for r in self._run.results if r.source in names and not r.undone]
         if not found:
             return MISSING
-        last = max(found, key=lambda r: r.revision)
-        return self._chart.parse(last.source, last.value)
+        return self._chart.parse(found[-1].source, found[-1].value)
 
 
 def source_of(chart: Chart, state: str) -> str:
@@ -121,15 +129,36 @@ def retry_of(chart: Chart, kind: str, state: str, notice: Retry) -> Retry:
             return notice
 
 
+def may_overlap(chart: Chart, kind: str, state: str, then: Ending) -> bool:
+    """May the run go on with *then* while an attempt of this task might still be running somewhere?
+
+    The ledger fences an effect, and a reader harms nothing. A retry with the same key is what an idempotent step,
+    an undo and a notice must bear; what follows in another state need not (SEMANTICS, "Ending an attempt").
+    """
+    if kind != "step":
+        return then == "retry"
+    run = chart.run_of(state)
+    fenced = run.promise == "effect" or run.safety == "reads_only"
+    return fenced or (then == "retry" and run.promise == "idempotent")
+
+
 def _complete(saga: Saga[Any, Any]) -> None:
-    """Every state has a line, and every function and event a name of its own."""
+    """Every state has a line, every function and event a name of its own, and a rollback one way out."""
     missing = [state.name for state in saga.states if state not in saga.rows]
     if missing:
         raise DefinitionError(f"{saga.name}: no line in the table for {', '.join(missing)}, or its line lacks `.then`")
+    undoing = {state for state, row in saga.rows.items() if isinstance(row.activity, RollBack)}
+    shared = [state.name for group in saga.groups for state in group.members if state in undoing]
+    if shared:
+        raise DefinitionError(
+            f"{saga.name}: {shared[0]} undoes what the run did and has no other way out: take it out of the group"
+        )
     works = [named(row.activity.work) for row in saga.rows.values() if isinstance(row.activity, Run)]
     doubled = {name for name in works if works.count(name) > 1}
     if doubled:
-        raise DefinitionError(f"{saga.name}: two steps are called {', '.join(sorted(doubled))}; results are stored by name")
+        raise DefinitionError(
+            f"{saga.name}: two steps are called {', '.join(sorted(doubled))}; results are stored by name"
+        )
 
 
 def _events(saga: Saga[Any, Any]) -> Mapping[str, Event[Any]]:

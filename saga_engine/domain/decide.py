@@ -1,16 +1,15 @@
 """The whole behaviour of the engine, without I/O: what follows from an event."""
 
 from datetime import datetime
-from typing import assert_never
 
 from saga_engine.domain import approvals, attempts, inbox, moving, progress, repair, unwind
 from saga_engine.domain import events as e
-from saga_engine.domain.chart import Budget, Chart
+from saga_engine.domain.chart import BUDGET, Budget, Chart
 from saga_engine.domain.draft import Decision, Draft
 from saga_engine.domain.snapshot import Snapshot
 
 
-def decide(chart: Chart, run: Snapshot, event: e.Event, now: datetime, budget: Budget = Budget()) -> Decision:
+def decide(chart: Chart, run: Snapshot, event: e.Event, now: datetime, budget: Budget = BUDGET) -> Decision:
     """Return what must be done because *event* happened to *run*.
 
     No commands: a stale report, or nothing to do (``Decision.note`` says why). A request that the run cannot
@@ -43,12 +42,10 @@ def _reported(draft: Draft, report: e.Report) -> None:
             attempts.failed(draft, task, report)
         case e.AttemptTimedOut(error=error):
             attempts.timed_out(draft, task, error)
-        case e.AttemptLost():
-            attempts.lost(draft, task, report)
         case e.TimerFired():
             attempts.fired(draft, task)
-        case _:
-            assert_never(report)
+        case _:  # the types leave one kind: a new one breaks the build until it is handled
+            attempts.lost(draft, task, report)
 
 
 def _requested(draft: Draft, request: e.Request) -> str:
@@ -59,19 +56,17 @@ def _requested(draft: Draft, request: e.Request) -> str:
         case e.VerdictGiven():
             approvals.verdict(draft, request)
         case e.CancelRequested():
-            return unwind.cancel(draft, request)
+            return unwind.cancel(draft)
         case e.RollbackRequested():
             return unwind.rollback(draft, request)
         case e.RetryRequested():
-            repair.retry(draft, request)
+            repair.retry(draft)
         case e.SkipRequested():
-            repair.skip(draft, request)
+            repair.skip(draft)
         case e.Resolved():
             repair.resolve(draft, request)
-        case e.PauseRequested():
-            return repair.pause(draft, request)
         case e.ResumeRequested():
-            return repair.resume(draft, request)
-        case _:
-            assert_never(request)
+            return repair.resume(draft)
+        case _:  # as above
+            return repair.pause(draft, request)
     return ""

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from saga_engine.domain import commands as c
 from saga_engine.domain.chart import Budget, Chart
@@ -68,10 +67,10 @@ class Draft:
         self.made += 1
         return f"{self.run.run_id}.{self.revision}" + (f".{self.made - 1}" if self.made > 1 else "")
 
-    def queue(self, kind: TaskKind, state: str, about: int = 0) -> Task:
-        """Put a held task at the end of the line."""
+    def queue(self, kind: TaskKind, state: str, visit: int, about: int = 0) -> Task:
+        """Put a held task of that visit of *state* at the end of the line."""
         position = max((task.position for task in self.run.tasks), default=0) + 1
-        task = Task(self.task_name(), kind, state, self.run.visits.get(state, 0), position, about=about)
+        task = Task(self.task_name(), kind, state, visit, position, about=about)
         self.emit(c.AddTask(task))
         return task
 
@@ -79,20 +78,24 @@ class Draft:
         """Start a timer beside the line."""
         due_at, resumes_at = held(self.run, self.now + length)
         visit = self.run.visits.get(state, 0)
-        self.emit(c.AddTask(Task(self.task_name(), "timer", state, visit, 0, due_at, resumes_at, outcome=outcome, about=about)))
+        self.emit(
+            c.AddTask(
+                Task(self.task_name(), "timer", state, visit, 0, due_at, resumes_at, outcome=outcome, about=about)
+            )
+        )
 
     def park(self, task: Task, code: ParkCode, text: str, outcome: str = "") -> None:
-        """Set a task aside for a person; one that a gone attempt may still work on as well."""
+        """Set a task aside for a person."""
         self.emit(c.Park(task.name, Parked(code, text, outcome), task.failures))
 
-    def choose(self, ways: tuple[Way, ...], subject: Any) -> Way | None:
+    def choose(self, ways: tuple[Way, ...], subject: object) -> Way | None:
         """The first way whose guard agrees. Raises ``Halted`` (W16) with the guard's name and error."""
         for way in ways:
             if way.guard is None or self._asks(way.guard, subject):
                 return way
         return None
 
-    def _asks(self, guard: Callable[..., bool], subject: Any) -> bool:
+    def _asks(self, guard: Callable[..., bool], subject: object) -> bool:
         try:
             return bool(guard(subject, self.chart.facts(self.run)) if takes_facts(guard) else guard(subject))
         except Exception as error:

@@ -1,6 +1,8 @@
 """Events from outside: taken now, kept for later, dropped or refused (SEMANTICS, "Events")."""
 
-from typing import Any
+from datetime import datetime
+
+from pydantic import BaseModel
 
 from saga_engine import errors
 from saga_engine.domain import attempts, moving
@@ -25,28 +27,49 @@ def receive(draft: Draft, event: e.EventReceived) -> None:
         _unhandled(draft, event)
 
 
-def offer(draft: Draft) -> bool:
-    """Let the state take the oldest waiting event that it accepts; False where there is none."""
-    if not draft.run.inbox or not _acts_now(draft) or draft.run.ended:
-        return False
+def waiting(draft: Draft) -> list[tuple[datetime, WaitingEvent]]:
+    """The waiting events that the state lists and may take now, each with the time of its arrival, the oldest first."""
+    if not draft.run.inbox or not _acts_now(draft):
+        return []
     parked = {task.about for task in draft.run.tasks if task.kind == "event"}
-    for event in draft.run.inbox:
-        if event.number not in parked and takes(draft, event.name) and _try_waiting(draft, event):
-            return True
-    return False
+    listed = [event for event in draft.run.inbox if event.number not in parked and takes(draft, event.name)]
+    return [(_arrived(draft, event), event) for event in listed]
+
+
+def offer(draft: Draft, event: WaitingEvent, *, forced: bool = False) -> bool:
+    """Let the state take a waiting event; False where its guards say no. *forced*: past a spent budget."""
+    try:
+        way = _way(draft, event.name, event.payload, forced=forced)
+    except Halted as halted:
+        _park(draft, event.number, halted)
+        return True
+    if way is None:
+        return False
+    forget = [c.CloseTask(task.name) for task in forget_timers(draft, event.number)]
+    draft.emit(c.TakeEvent(event.number, "taken"), *forget)
+    _go(draft, way, event.name, event.payload)
+    return True
+
+
+def again(draft: Draft, parked: Task) -> None:
+    """A person wants a parked event tried again: past a spent budget, and as soon as the state may take it."""
+    draft.emit(c.CloseTask(parked.name))
+    event = next(event for event in draft.run.inbox if event.number == parked.about)
+    if _acts_now(draft):
+        offer(draft, event, forced=True)
 
 
 def takes(draft: Draft, name: str) -> bool:
     """True when the current state lists the event, whatever its guards say."""
-    activity = draft.chart.activity(draft.run.state)
-    waits_for = isinstance(activity, Wait) and activity.event.name == name
-    return waits_for or bool(draft.chart.ways(draft.run.state, f"event:{name}"))
+    return _waits_for(draft, name) or bool(draft.chart.ways(draft.run.state, f"event:{name}"))
 
 
 def keep(draft: Draft, event: e.EventReceived) -> None:
     """Let an accepted event wait, for a bounded time and among a bounded number."""
     if len(draft.run.inbox) >= draft.budget.inbox:
-        raise errors.Conflict(f"{len(draft.run.inbox)} events wait for this run already; send it again when some are taken")
+        raise errors.Conflict(
+            f"{len(draft.run.inbox)} events wait for this run already; send it again when some are taken"
+        )
     number = draft.revision
     draft.emit(c.KeepEvent(number, event.name, event.payload, event.actor, event.source, event.dedup_key))
     draft.timer(draft.run.state, "forget", draft.budget.deferred, about=number)
@@ -71,29 +94,22 @@ def _try(draft: Draft, event: e.EventReceived) -> bool:
     return True
 
 
-def _try_waiting(draft: Draft, event: WaitingEvent) -> bool:
-    try:
-        way = _way(draft, event.name, event.payload)
-    except Halted as halted:
-        _park(draft, event.number, halted)
-        return True
-    if way is None:
-        return False
-    draft.emit(c.TakeEvent(event.number, "taken"), *_forget_timers(draft, event.number))
-    _go(draft, way, event.name, event.payload)
-    return True
-
-
-def _way(draft: Draft, name: str, payload: str) -> Way | str | None:
+def _way(draft: Draft, name: str, payload: str, *, forced: bool = False) -> Way | str | None:
     """The edge that takes the event, or "then" where the state waits for it. Raises ``Halted`` (W14, W16)."""
     subject = _parsed(draft, name, payload)
     way = draft.choose(draft.chart.ways(draft.run.state, f"event:{name}"), subject)
-    spent = moving.over_budget(draft, way.target) if way else ""
+    spent = moving.over_budget(draft, way.target) if way and not forced else ""
     if spent:
         raise Halted("W14", spent)
+    return way or ("then" if _waits_for(draft, name) else None)
+
+
+def _waits_for(draft: Draft, name: str) -> bool:
+    """Not once the event has come and only the way on could not be chosen."""
     activity = draft.chart.activity(draft.run.state)
-    waits_for = isinstance(activity, Wait) and activity.event.name == name
-    return way or ("then" if waits_for else None)
+    if not isinstance(activity, Wait) or activity.event.name != name:
+        return False
+    return any(task.kind == "wait" and not task.parked for task in draft.run.tasks)
 
 
 def _go(draft: Draft, way: Way | str, name: str, payload: str) -> None:
@@ -106,7 +122,7 @@ def _go(draft: Draft, way: Way | str, name: str, payload: str) -> None:
     moving.take(draft, "then", _parsed(draft, name, payload), task)
 
 
-def _parsed(draft: Draft, name: str, payload: str) -> Any:
+def _parsed(draft: Draft, name: str, payload: str) -> BaseModel | None:
     return draft.chart.parse(f"event:{name}", payload)
 
 
@@ -116,9 +132,16 @@ def _park(draft: Draft, number: int, halted: Halted) -> None:
     draft.emit(c.AddTask(task), c.Park(task.name, Parked(halted.code, str(halted))))
 
 
-def _forget_timers(draft: Draft, number: int) -> list[c.Command]:
-    timers = [task for task in draft.run.tasks if task.outcome == "forget" and task.about == number]
-    return [c.CloseTask(task.name) for task in timers]
+def forget_timers(draft: Draft, number: int) -> list[Task]:
+    """The timer that ends a waiting event's time to live."""
+    return [task for task in draft.run.tasks if task.outcome == "forget" and task.about == number]
+
+
+def _arrived(draft: Draft, event: WaitingEvent) -> datetime:
+    """Its time to live began when it arrived."""
+    ends_at = next(task.due_at for task in forget_timers(draft, event.number))
+    assert ends_at is not None, "timers run while the run is not paused"
+    return ends_at - draft.budget.deferred
 
 
 def _unhandled(draft: Draft, event: e.EventReceived) -> None:

@@ -61,7 +61,11 @@ class Machine:
     def __init__(self, saga: Saga[Any, Any]) -> None:
         self.paths = _paths(saga)
         self.machine = _Machine(
-            model=None, states=_nested(saga), initial=self.paths[saga.start.name], auto_transitions=False, send_event=True
+            model=None,
+            states=_nested(saga),
+            initial=self.paths[saga.start.name],
+            auto_transitions=False,
+            send_event=True,
         )
         for row in saga.rows.values():
             self._add(self.paths[row.state.name], row.edges)

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Final
 
-from saga_engine.domain import approvals, inbox, unwind
+from saga_engine.domain import approvals, attempts, inbox, unwind
 from saga_engine.domain import commands as c
 from saga_engine.domain.definition.table import Activity, RollBack, Run, Wait
 from saga_engine.domain.draft import Draft
@@ -28,9 +28,18 @@ def _one(draft: Draft) -> bool:
         return _rolls_on(draft)
     if _to_start(draft, head):
         return _start(draft, head)
-    if draft.run.ended:
-        return False
-    return approvals.conclude(draft) or inbox.offer(draft)
+    return not draft.run.ended and _act(draft)
+
+
+def _act(draft: Draft) -> bool:
+    """Let act what waited, in the order in which it happened: a gate's votes, events, deadlines that passed before."""
+    decided = approvals.decided(draft.run)
+    for arrived, event in inbox.waiting(draft):
+        if decided is not None and decided <= arrived:
+            break
+        if attempts.overdue(draft, arrived) or inbox.offer(draft, event):
+            return True
+    return decided is not None and (attempts.overdue(draft, decided) or approvals.conclude(draft))
 
 
 def _to_start(draft: Draft, head: Task) -> bool:
@@ -57,7 +66,7 @@ def _open(draft: Draft, head: Task | None) -> bool:
     deadline = _deadline(draft.chart.activity(state))
     if deadline is not None:
         draft.timer(state, "timed_out", deadline)
-    _group_timers(draft, state)
+    _group_timers(draft)
     return True
 
 
@@ -69,15 +78,13 @@ def _deadline(activity: Activity) -> timedelta | None:
             return None
 
 
-def _group_timers(draft: Draft, state: str) -> None:
-    """A group's deadline runs from the first of its states; one that came due while entering fires now."""
-    running = {task.state: task for task in draft.run.tasks if task.kind == "timer" and task.outcome == "timed_out"}
-    for name in draft.chart.machine.groups(state):
-        length = draft.chart.groups[name].deadline
-        if length is not None and name not in running:
-            draft.timer(name, "timed_out", length)
-        elif length is not None and running[name].due_at is None and running[name].resumes_at is None:
-            draft.emit(c.SetDue(running[name].name, draft.now))
+def _group_timers(draft: Draft) -> None:
+    """A group's deadline runs from the opening of its first state; one that came due while entering fires now."""
+    for task in draft.run.tasks:
+        if task.kind == "timer" and task.due_at is None and task.resumes_at is None and not task.parked:
+            length = draft.chart.groups[task.state].deadline
+            assert length is not None, "only a group's deadline is ever held"
+            draft.emit(c.SetDue(task.name, draft.now if task.attempt else draft.now + length))
 
 
 def _rolls_on(draft: Draft) -> bool:

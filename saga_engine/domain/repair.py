@@ -1,43 +1,46 @@
 """What a person does to a run that waits for one: retry, skip, resolve, pause, resume."""
 
+from collections.abc import Callable
 from datetime import datetime
 
 from saga_engine import errors
-from saga_engine.domain import attempts, moving
+from saga_engine.domain import attempts, inbox, moving
 from saga_engine.domain import commands as c
 from saga_engine.domain import events as e
 from saga_engine.domain.chart import source_of
 from saga_engine.domain.draft import Draft
 from saga_engine.domain.snapshot import ACTIONS, Task
+from saga_engine.domain.values import ENDINGS
 
 
-def retry(draft: Draft, asked: e.RetryRequested) -> None:
+def retry(draft: Draft) -> None:
     """Try again, with a new budget, what is parked; without anything parked, what backs off."""
     parked = _parked(draft)
-    backing_off = [t for t in draft.run.tasks if t.kind in ACTIONS and t.failures and t.leased_by is None and not t.ending]
+    backing_off = [
+        t for t in draft.run.tasks if t.kind in ACTIONS and t.failures and t.leased_by is None and not t.ending
+    ]
     if not parked and not backing_off:
         raise errors.Conflict("nothing to retry: no task is parked and none backs off")
-    for task in parked or backing_off:
-        _again(draft, task)
+    _each(draft, parked or backing_off, _again)
 
 
-def skip(draft: Draft, asked: e.SkipRequested) -> None:
+def skip(draft: Draft) -> None:
     """Go on without what is parked: a person has taken it over."""
     parked = _parked(draft)
     if not parked:
         raise errors.Conflict("nothing to skip: no task is parked")
-    for task in parked:
-        _without(draft, task)
+    _each(draft, parked, _without)
 
 
 def resolve(draft: Draft, found: e.Resolved) -> None:
     """Go on with what a person found out about a step, or an undo, in doubt."""
-    task = next((task for task in _parked(draft) if task.kind in ("step", "undo") and not _way_parked(task)), None)
+    task = next((task for task in _parked(draft) if _in_doubt(task)), None)
     if task is None:
-        raise errors.Conflict("nothing to resolve: no step and no undo is parked in doubt")
+        raise errors.Conflict("nothing to resolve: no step and no undo of this state is parked in doubt")
     if task.kind == "undo":
         _undo_found(draft, task, found)
     elif found.done:
+        _refuse_without_result(draft, task, found)
         attempts.step_done(draft, task, found.value)
     else:
         _not_done(draft, task, found)
@@ -52,10 +55,10 @@ def pause(draft: Draft, asked: e.PauseRequested) -> str:
     return ""
 
 
-def resume(draft: Draft, asked: e.ResumeRequested) -> str:
-    """Let the run go on; what arrived meanwhile acts now, in order of arrival."""
-    _refuse_ended(draft)
+def resume(draft: Draft) -> str:
+    """Let the run go on, or the notices of one that ended meanwhile; what arrived acts now, in order of arrival."""
     if not draft.run.paused:
+        _refuse_ended(draft)
         return "the run is not paused"
     draft.emit(c.Resume())
     return ""
@@ -76,13 +79,31 @@ def _parked(draft: Draft) -> list[Task]:
 
 def _way_parked(task: Task) -> bool:
     """The work is done, only the way on could not be chosen."""
-    return task.parked is not None and task.parked.outcome not in ("", "retry", "leave", "park")
+    return task.parked is not None and task.parked.outcome not in ("", *ENDINGS)
+
+
+def _was_left(task: Task) -> bool:
+    """The run has left the state, and waits until a person says that the lost attempt has ended."""
+    return task.parked is not None and task.parked.outcome == "leave"
+
+
+def _in_doubt(task: Task) -> bool:
+    return task.kind in ("step", "undo") and not _way_parked(task) and not _was_left(task)
+
+
+def _each(draft: Draft, tasks: list[Task], do: Callable[[Draft, Task], None]) -> None:
+    """Do it to each task that is still open: what was done to one may have closed the others."""
+    for task in tasks:
+        if draft.run.task(task.name) == task:
+            do(draft, task)
 
 
 def _again(draft: Draft, task: Task) -> None:
     if _way_parked(task):
         _choose_again(draft, task)
-    elif task.kind in ("event", "timer") or (task.parked is not None and task.parked.outcome == "leave"):
+    elif task.kind == "event":
+        inbox.again(draft, task)
+    elif task.kind == "timer" or _was_left(task):
         draft.emit(c.CloseTask(task.name))
     else:
         entry = draft.run.entry(task.name)
@@ -100,24 +121,25 @@ def _choose_again(draft: Draft, task: Task) -> None:
     """The outcome was kept: ask for its way once more, past a spent budget."""
     assert task.parked is not None, "only a parked task has an outcome to take again"
     subject = _subject(draft, task) if task.parked.outcome == "then" else None
-    moving.take(draft, task.parked.outcome, subject, task, forced=True)
+    moving.take(draft, task.parked.outcome, subject, task, at=task.state, forced=True)
 
 
 def _subject(draft: Draft, task: Task) -> object:
     source = source_of(draft.chart, task.state)
-    stored = next(r for r in reversed(draft.run.results) if (r.state, r.visit, r.source) == (task.state, task.visit, source))
+    stored = next(
+        r for r in reversed(draft.run.results) if (r.state, r.visit, r.source) == (task.state, task.visit, source)
+    )
     return draft.chart.parse(source, stored.value)
 
 
 def _without(draft: Draft, task: Task) -> None:
-    leave = task.parked is not None and task.parked.outcome == "leave"
-    if task.kind == "undo" and not leave:
+    if _was_left(task) or task.kind in ("leaving", "entering", "timer"):
+        draft.emit(c.CloseTask(task.name))
+    elif task.kind == "undo":
         draft.emit(c.SetUndo(task.about, "skipped"), c.CloseTask(task.name))
     elif task.kind == "event":
-        forget = [t for t in draft.run.tasks if t.outcome == "forget" and t.about == task.about]
-        draft.emit(*[c.CloseTask(t.name) for t in (task, *forget)], c.TakeEvent(task.about, "skipped"))
-    elif leave or task.kind in ("leaving", "entering", "timer"):
-        draft.emit(c.CloseTask(task.name))
+        gone = [c.CloseTask(t.name) for t in (task, *inbox.forget_timers(draft, task.about))]
+        draft.emit(*gone, c.TakeEvent(task.about, "skipped"))
     elif task.kind == "step" and _may_skip(draft, task):
         moving.take(draft, "then", None, task)
     else:
@@ -131,6 +153,12 @@ def _may_skip(draft: Draft, task: Task) -> bool:
     """Nothing can depend on a step that returns nothing; a pivot in doubt has to be found out about."""
     run = draft.chart.run_of(task.state)
     return run.result is None and run.safety != "pivot" and not _way_parked(task)
+
+
+def _refuse_without_result(draft: Draft, task: Task, found: e.Resolved) -> None:
+    model = draft.chart.run_of(task.state).result
+    if model is not None and found.value == "null":
+        raise errors.BadInput(f"what follows {task.state} needs its result: give it as {model.__name__}")
 
 
 def _undo_found(draft: Draft, task: Task, found: e.Resolved) -> None:

@@ -16,7 +16,11 @@ ACTIONS = ("leaving", "entering", "step", "undo")
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """Why a task is set aside. *outcome*: the way that was being taken, to be taken again by ``retry``."""
+    """Why a task is set aside.
+
+    *outcome*: the way that was being taken, to be taken again by ``retry``; or an ``Ending``, where an attempt may
+    still be running somewhere: nothing may overtake it.
+    """
 
     code: ParkCode
     text: str
@@ -57,6 +61,10 @@ class Task:
     """The position of the undo entry (undo), or the number of the waiting event (a forget timer, a parked event)."""
     error: str = ""
     """The last failure, for ``why``."""
+    lost_by: str | None = None
+    """Who held it last and never handed it back; set when an ended incarnation's tasks are freed, until a decision."""
+    lost_dead: bool = False
+    """The process that lost it is known to be gone."""
 
 
 @dataclass(frozen=True, slots=True)

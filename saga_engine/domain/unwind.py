@@ -20,7 +20,7 @@ def next_undo(draft: Draft) -> None:
     elif draft.chart.run_of(entry.state).undo is None:
         draft.emit(c.SetUndo(entry.position, "undone"))
     else:
-        draft.queue("undo", entry.state, about=entry.position)
+        draft.queue("undo", entry.state, entry.visit, about=entry.position)
 
 
 def last_started(run: Snapshot) -> UndoEntry | None:
@@ -36,7 +36,7 @@ def floor_of(run: Snapshot) -> int:
     return max(positions) if run.rollback_to and positions else 0
 
 
-def cancel(draft: Draft, asked: e.CancelRequested) -> str:
+def cancel(draft: Draft) -> str:
     """Begin the rollback whose end is ``cancelled``; a note where there is nothing to do."""
     _refuse_ended(draft.run)
     if is_rolling_back(draft):
@@ -63,7 +63,7 @@ def rollback(draft: Draft, asked: e.RollbackRequested) -> str:
         if asked.to:
             raise errors.Conflict("the run is rolling back; where to cannot be changed any more")
         return _whole_way(draft, cancelling=False)
-    _refuse_past_pivot(draft, asked.unapplied)
+    _refuse_past_pivot(draft, unapplied=asked.unapplied)
     if asked.to:
         _refuse_target(draft.run, asked.to)
     target = rolling_back_state(draft.chart, draft.run.state)
@@ -93,7 +93,7 @@ def undoable(draft: Draft) -> list[str]:
     return [
         entry.state
         for entry in draft.run.undo
-        if entry.status in ("started", "done") and draft.chart.run_of(entry.state).undo is not None and _begun(draft, entry)
+        if entry.status in ("started", "done") and draft.chart.run_of(entry.state).undo and _begun(draft, entry)
     ]
 
 
@@ -111,7 +111,7 @@ def _turn(draft: Draft) -> None:
         moving.move(draft, way.target, "then")
         return
     floor = next(entry for entry in draft.run.undo if entry.position == floor_of(draft.run))
-    draft.emit(c.ForgetResults(floor.revision - 1), c.BeginRollback())
+    draft.emit(c.ForgetResults(floor.revision), c.BeginRollback())
     moving.move(draft, to, "rollback")
 
 
@@ -128,14 +128,14 @@ def _refuse_ended(run: Snapshot) -> None:
         raise errors.RunEnded(run=run.run_id, status=run.status, state=run.state)
 
 
-def _refuse_past_pivot(draft: Draft, unapplied: bool) -> None:
+def _refuse_past_pivot(draft: Draft, *, unapplied: bool) -> None:
     """Past the pivot there is no way back; in doubt of it, only with the proof that it took no effect."""
     sealed = next((entry for entry in reversed(draft.run.undo) if entry.status == "sealed"), None)
     if sealed is not None:
         raise errors.Conflict(f"{sealed.state} is past the point of no return; the run can only go forward")
-    if not attempts.pivot_in_doubt(draft):
+    task = attempts.pivot_at_hand(draft)
+    if task is None or not attempts.pivot_in_doubt(draft):
         return
-    task = next(task for task in draft.run.tasks if task.kind == "step")
     if not (unapplied and task.parked):
         raise errors.Conflict(
             f"{draft.run.state} is the point of no return and may have taken effect; "
@@ -151,5 +151,3 @@ def _refuse_target(run: Snapshot, to: str) -> None:
     if to not in stops:
         reachable = ", ".join(dict.fromkeys(stops)) or "none"
         raise errors.Conflict(f"the run cannot go back to {to}; it can to: {reachable}")
-
-

@@ -48,14 +48,25 @@ def _activity_spec(activity: Activity) -> dict[str, Any]:
     match activity:
         case Run():
             return {
-                "kind": "run", "work": named(activity.work), "result": _schema(activity.result),
-                "attempts": activity.retry.attempts, "timeout": _seconds(activity.timeout),
-                "deadline": _seconds(activity.deadline), "heartbeat": _seconds(activity.heartbeat),
-                "promise": activity.promise, "safety": activity.safety, "undo": activity.undo and named(activity.undo.work),
+                "kind": "run",
+                "work": named(activity.work),
+                "result": _schema(activity.result),
+                "attempts": activity.retry.attempts,
+                "timeout": _seconds(activity.timeout),
+                "deadline": _seconds(activity.deadline),
+                "heartbeat": _seconds(activity.heartbeat),
+                "promise": activity.promise,
+                "safety": activity.safety,
+                "undo": activity.undo and named(activity.undo.work),
                 "isolation": activity.isolation,
             }
         case Wait(event=event, deadline=deadline):
-            return {"kind": "wait", "event": event.name, "payload": _schema(event.payload), "deadline": _seconds(deadline)}
+            return {
+                "kind": "wait",
+                "event": event.name,
+                "payload": _schema(event.payload),
+                "deadline": _seconds(deadline),
+            }
         case Gate(approval=approval):
             return {"kind": "gate", **_approval_spec(approval)}
         case RollBack():
@@ -66,13 +77,16 @@ def _activity_spec(activity: Activity) -> dict[str, Any]:
 
 def _approval_spec(approval: Approval[Any]) -> dict[str, Any]:
     return {
-        "role": approval.role, "quorum": approval.quorum, "expires": _seconds(approval.expires),
-        "shows": named(approval.shows), "not_starter": approval.not_starter,
+        "role": approval.role,
+        "quorum": approval.quorum,
+        "expires": _seconds(approval.expires),
+        "shows": named(approval.shows),
+        "not_starter": approval.not_starter,
         "escalate": approval.escalate and [approval.escalate[0], _seconds(approval.escalate[1])],
     }
 
 
-def _schema(model: type[BaseModel] | None) -> Any:
+def _schema(model: type[BaseModel] | None) -> dict[str, Any] | None:
     return None if model is None else model.model_json_schema()
 
 
