@@ -91,6 +91,14 @@ class NotLoaded(NotFound):
     hint = "saga check"
 
 
+class StateNotFound(NotFound):
+    """{saga} has no state {state}. It has {states}."""
+
+
+class EventNotFound(NotFound):
+    """{saga} knows no event {event}. It knows {events}."""
+
+
 class NotAllowed(SagaError):
     """{text}"""
 

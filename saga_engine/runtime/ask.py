@@ -8,28 +8,31 @@ from pydantic import BaseModel, ValidationError
 
 from saga_engine import errors
 from saga_engine.domain import events as e
+from saga_engine.domain import unwind
+from saga_engine.domain.chart import Chart
 from saga_engine.domain.codec import canonical
+from saga_engine.domain.definition.functions import named
 from saga_engine.domain.definition.table import Run
 from saga_engine.domain.definition.values import Event
 from saga_engine.domain.draft import Decision
-from saga_engine.domain.snapshot import Snapshot, Task
+from saga_engine.domain.snapshot import Snapshot, Task, UndoEntry
 from saga_engine.ledger.heads import Key
 from saga_engine.ledger.void import void
 from saga_engine.runtime.deliver import Door
 from saga_engine.runtime.starting import plain
 from saga_engine.runtime.targets import Targets
-from saga_engine.runtime.views import Reply
+from saga_engine.runtime.views import PlannedUndo, Reply, RollbackPlan
 from saga_engine.store import inspect, runs
 
 RACES_MAX = 3
 """How often a send that lost the race for its event key looks again: the winner's row is there then."""
 
 
-def deliver(door: Door, run: str, event: e.Request) -> Reply:
-    """Deliver a request and say where the run was and is."""
+def deliver(door: Door, run: str, event: e.Request, *, dry_run: bool = False) -> Reply:
+    """Deliver a request and say where the run was and is; a *dry_run* decides and records nothing."""
     run_id = door.names.resolve(run)
     before, _, _ = door.read(run_id)
-    return reply(door, before, door.deliver(run_id, event))
+    return reply(door, before, door.would(run_id, event) if dry_run else door.deliver(run_id, event))
 
 
 def send(
@@ -46,9 +49,7 @@ def send(
     before, chart, _ = door.read(run_id)
     name = event if isinstance(event, str) else event.name
     if name not in chart.events:
-        raise errors.NotAccepted(
-            run=run, state=before.state, event=name, takes=", ".join(chart.events) or "no event at all"
-        )
+        raise errors.EventNotFound(saga=chart.name, event=name, events=", ".join(chart.events) or "none")
     text = _payload(chart.events[name], given, door.limits.event_bytes_max)
     received = e.EventReceived(name, text, actor, source, dedup_key)
     for _ in range(RACES_MAX):
@@ -65,11 +66,48 @@ def rollback(door: Door, targets: Targets, run: str, to: str | None, actor: str,
     """Roll back. From a parked pivot this first proves, in the target, that the pivot took no effect."""
     run_id = door.names.resolve(run)
     before, chart, _ = door.read(run_id)
-    if to is not None and to not in chart.rows:
-        raise errors.BadInput(f"{chart.name} has no state {to}; it has {', '.join(chart.rows)}")
+    if to is not None:
+        known_state(chart, to)
     unapplied = _pivot_unapplied(door, targets, before)
     event = e.RollbackRequested(actor, to, reason, unapplied)
     return reply(door, before, door.deliver(run_id, event))
+
+
+def plan(door: Door, run: str, to: str | None, actor: str) -> RollbackPlan:
+    """What a rollback would undo now, in order. Decides as ``rollback`` does, and records nothing."""
+    run_id = door.names.resolve(run)
+    before, chart, _ = door.read(run_id)
+    if to is not None:
+        known_state(chart, to)
+    after = door.would(run_id, e.RollbackRequested(actor, to)).after
+    floor = unwind.floor_of(after)
+    left = [entry for entry in after.undo if entry.status in ("started", "done") and entry.position >= floor]
+    return RollbackPlan(
+        run_id=run_id,
+        run=door.names.short(run_id, before.saga),
+        saga=before.saga,
+        state=before.state,
+        via=after.state,
+        ends_in=after.rollback_to or chart.ways(after.state, "then")[0].target,
+        steps=tuple(_planned(chart, entry) for entry in reversed(left)),
+    )
+
+
+def _planned(chart: Chart, entry: UndoEntry) -> PlannedUndo:
+    undo = chart.run_of(entry.state).undo
+    return PlannedUndo(
+        position=entry.position,
+        state=entry.state,
+        visit=entry.visit,
+        outcome="done" if entry.status == "done" else "in doubt",
+        undo=named(undo.work) if undo else "",
+    )
+
+
+def known_state(chart: Chart, state: str) -> None:
+    """Raise ``StateNotFound`` for a state that the saga does not have."""
+    if state not in chart.rows:
+        raise errors.StateNotFound(saga=chart.name, state=state, states=", ".join(chart.rows))
 
 
 def resolve(

@@ -47,6 +47,11 @@ class Door:
         """
         return self.decided(run_id, event, lambda chart, run, now: decide(chart, run, event, now, self.budget))
 
+    def would(self, run_id: str, event: Event) -> Decision:
+        """What ``deliver`` would decide now; raises what it would raise. Nothing is recorded."""
+        run, chart, now = self.read(run_id)
+        return decide(chart, run, event, now, self.budget)
+
     def decided(self, run_id: str, event: Event, ask: Callable[[Chart, Snapshot, datetime], Decision]) -> Decision:
         """The same, with a decision of the caller's own."""
         for _ in range(TRIES_MAX):

@@ -13,14 +13,16 @@ from saga_engine import settings as settings_room
 from saga_engine.domain import events as e
 from saga_engine.domain.definition.saga import Saga
 from saga_engine.domain.definition.values import Event
-from saga_engine.runtime import ask, look, reasons, starting
+from saga_engine.runtime import ask, look, picture, reasons, starting
 from saga_engine.runtime.deliver import Door
 from saga_engine.runtime.registry import Registry
 from saga_engine.runtime.targets import Targets
 from saga_engine.runtime.views import (
     ApprovalView,
     HistoryLine,
+    PictureView,
     Reply,
+    RollbackPlan,
     RunPage,
     RunView,
     StatusLine,
@@ -29,6 +31,7 @@ from saga_engine.runtime.views import (
 )
 from saga_engine.runtime.worker import Worker
 from saga_engine.settings import Settings
+from saga_engine.store import migrate
 from saga_engine.store.connect import Store, open_store
 from saga_engine.store.inspect import Wanted
 from saga_engine.store.prepare import prepare
@@ -39,9 +42,9 @@ I = TypeVar("I", bound=BaseModel)  # noqa: E741  reads as "input"
 class Engine:
     """A store, the sagas that this process has loaded, and everything that can be done with them.
 
-    Makes the schema in an empty store; an older schema is refused (``saga db upgrade``). Threads may share one;
-    a forked child may not. Every refusal is an error of ``saga_engine.errors`` that says what to do next, and
-    nothing has moved after one.
+    Makes the store and its schema where there is none, unless *create* is False; an older schema is refused
+    (``saga db upgrade``). Threads may share one; a forked child may not. Every refusal is an error of
+    ``saga_engine.errors`` that says what to do next, and nothing has moved after one.
     """
 
     def __init__(
@@ -104,23 +107,23 @@ class Engine:
         """Reject what waits: one rejection is enough."""
         return self._verdict(run, False, shown, actor, reason)
 
-    def cancel(self, run: str, *, actor: str | None = None, reason: str = "") -> Reply:
+    # Each of these with dry_run: what would follow, decided and not recorded.
+
+    def cancel(self, run: str, *, actor: str | None = None, reason: str = "", dry_run: bool = False) -> Reply:
         """Stop the run and undo what it did."""
-        return ask.deliver(self.door, run, e.CancelRequested(self.actor(actor), reason))
+        return ask.deliver(self.door, run, e.CancelRequested(self.actor(actor), reason), dry_run=dry_run)
 
     def rollback(self, run: str, *, to: Enum | str | None = None, actor: str | None = None, reason: str = "") -> Reply:
-        """Undo the whole run, or back to the state *to* and forward again from there."""
-        return ask.rollback(
-            self.door, self.targets, run, to.name if isinstance(to, Enum) else to, self.actor(actor), reason
-        )
+        """Undo the whole run, or back to the state *to* and forward again from there. ``plan`` is its dry run."""
+        return ask.rollback(self.door, self.targets, run, _name(to), self.actor(actor), reason)
 
-    def retry(self, run: str, *, actor: str | None = None, reason: str = "") -> Reply:
+    def retry(self, run: str, *, actor: str | None = None, reason: str = "", dry_run: bool = False) -> Reply:
         """Try again now what is parked or backs off."""
-        return ask.deliver(self.door, run, e.RetryRequested(self.actor(actor), reason))
+        return ask.deliver(self.door, run, e.RetryRequested(self.actor(actor), reason), dry_run=dry_run)
 
-    def skip(self, run: str, *, reason: str, actor: str | None = None) -> Reply:
+    def skip(self, run: str, *, reason: str, actor: str | None = None, dry_run: bool = False) -> Reply:
         """Go on without what is parked."""
-        return ask.deliver(self.door, run, e.SkipRequested(self.actor(actor), reason))
+        return ask.deliver(self.door, run, e.SkipRequested(self.actor(actor), reason), dry_run=dry_run)
 
     def resolve(
         self, run: str, *, done: bool, evidence: str, result: Mapping[str, Any] | None = None, actor: str | None = None
@@ -128,17 +131,33 @@ class Engine:
         """Say what a parked step or undo really did, found out by a person; *result* where the step has one."""
         return ask.resolve(self.door, run, done, evidence, result, self.actor(actor))
 
-    def pause(self, run: str, *, actor: str | None = None, reason: str = "") -> Reply:
+    def pause(self, run: str, *, actor: str | None = None, reason: str = "", dry_run: bool = False) -> Reply:
         """Hold the run: nothing new starts, no timer fires; what runs is finished and recorded."""
-        return ask.deliver(self.door, run, e.PauseRequested(self.actor(actor), reason))
+        return ask.deliver(self.door, run, e.PauseRequested(self.actor(actor), reason), dry_run=dry_run)
 
-    def resume(self, run: str, *, actor: str | None = None, reason: str = "") -> Reply:
+    def resume(self, run: str, *, actor: str | None = None, reason: str = "", dry_run: bool = False) -> Reply:
         """Let a paused run go on."""
-        return ask.deliver(self.door, run, e.ResumeRequested(self.actor(actor), reason))
+        return ask.deliver(self.door, run, e.ResumeRequested(self.actor(actor), reason), dry_run=dry_run)
+
+    def plan(self, run: str, *, to: Enum | str | None = None, actor: str | None = None) -> RollbackPlan:
+        """What a rollback would undo now, in order; refused where the rollback would be. Nothing is recorded."""
+        return ask.plan(self.door, run, _name(to), self.actor(actor))
+
+    def resolve_name(self, typed: str) -> str:
+        """The id of the run that *typed* names; ``RunNotFound``, or ``BadInput`` where it fits several."""
+        return self.door.names.resolve(typed)
 
     def get(self, run: str) -> RunView:
         """The run as it stands."""
         return look.run(self.door, self.door.names.resolve(run))
+
+    def picture(self, run: str, *, ascii_only: bool = False) -> PictureView:
+        """The run with its path, what lies ahead, what can be undone, and the newest of its history."""
+        return picture.picture(self.door, self.door.names.resolve(run), ascii_only=ascii_only)
+
+    def saga_of(self, run: str) -> Saga[Any, Any] | None:
+        """The definition that the run is pinned to; None where this process has not loaded it."""
+        return look.saga(self.door, self.door.names.resolve(run))
 
     def history(self, run: str, *, after: int = 0, limit: int = 1_000) -> list[HistoryLine]:
         """Up to *limit* journal lines behind revision *after*, oldest first."""
@@ -161,8 +180,7 @@ class Engine:
     ) -> RunPage:
         """A page of runs, the newest first; *page* is the ``next`` of the page before."""
         name = saga.name if isinstance(saga, Saga) else saga
-        where = state.name if isinstance(state, Enum) else state
-        return look.find(self.door, Wanted(name, where, status, live, since, page, limit))
+        return look.find(self.door, Wanted(name, _name(state), status, live, since, page, limit))
 
     def status(self) -> list[StatusLine]:
         """How many live runs are in which state."""
@@ -213,6 +231,10 @@ class Engine:
         self.close()
 
 
+def _name(state: Enum | str | None) -> str | None:
+    return state.name if isinstance(state, Enum) else state
+
+
 def _opened(settings: Settings, *, create: bool) -> Store:
     store = open_store(
         settings.store_url().get_secret_value(),
@@ -220,5 +242,9 @@ def _opened(settings: Settings, *, create: bool) -> Store:
         group=settings.store_group,
         create=create,
     )
-    prepare(store)
+    try:
+        prepare(store) if create else migrate.check(store)
+    except BaseException:
+        store.close()
+        raise
     return store

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from saga_engine import errors
 from saga_engine.domain.chart import Chart
+from saga_engine.domain.definition.saga import Saga
 from saga_engine.domain.definition.table import Run
 from saga_engine.domain.snapshot import Snapshot
 from saga_engine.runtime import ids
@@ -65,6 +66,14 @@ def run(door: Door, run_id: str) -> RunView:
     )
 
 
+def saga(door: Door, run_id: str) -> Saga[Any, Any] | None:
+    """The definition of a run; None where this process has not loaded it."""
+    with door.store.read() as db:
+        snapshot = runs.load_one(db, run_id)
+    chart = door.registry.by_digest(snapshot.digest) if snapshot else None
+    return chart.saga if chart else None
+
+
 def find(door: Door, wanted: inspect.Wanted) -> RunPage:
     """A page of runs."""
     if not 1 <= wanted.limit <= PAGE_MAX:
@@ -98,7 +107,7 @@ def history(door: Door, run_id: str, after: int, limit: int) -> list[HistoryLine
     """Journal lines, oldest first."""
     with door.store.read() as db:
         lines = journal.lines(db, run_id, after, limit)
-    return [_line(line) for line in lines]
+    return [told(line) for line in lines]
 
 
 def status(door: Door) -> list[StatusLine]:
@@ -188,7 +197,8 @@ def _task(row: sa.Row[Any]) -> TaskView:
     )
 
 
-def _line(line: journal.Line) -> HistoryLine:
+def told(line: journal.Line) -> HistoryLine:
+    """A journal line as a view."""
     event: Mapping[str, Any] = json.loads(line.event)
     return HistoryLine(
         revision=line.revision,
@@ -222,5 +232,7 @@ def _approval(door: Door, db: sa.Connection, row: sa.Row[Any]) -> ApprovalView:
         leads_to=ways[0].target if ways else "",
         opened_at=row.opened_at,
         expires_at=row.expires_at,
+        starter=row.starter,
+        not_starter=row.not_starter,
         votes=votes,
     )

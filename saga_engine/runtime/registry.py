@@ -7,6 +7,7 @@ import importlib.util
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -69,13 +70,31 @@ def load(path: Path) -> Registry:
     is an empty registry.
     """
     registry = Registry()
-    for file in _files(path):
+    for file, module in modules(path):
+        if isinstance(module, str):
+            registry.broken[str(file)] = module
+            continue
         try:
-            for saga in _sagas(_module(file)):
+            for saga in sagas_of(module):
                 registry.add(saga)
-        except Exception as error:  # noqa: BLE001  a user's file may raise anything; it is shown to them
+        except Exception as error:  # noqa: BLE001  as above: an annotation may hold anything
             registry.broken[str(file)] = _reason(error, file)
     return registry
+
+
+def modules(path: Path) -> Iterator[tuple[Path, ModuleType | str]]:
+    """Import the files of a folder, or one file; for one that fails, the reason.
+
+    What a file prints while it is imported goes to standard error: standard output belongs to data.
+    """
+    for file in _files(path):
+        found: ModuleType | str
+        try:
+            with redirect_stdout(sys.stderr):
+                found = _module(file)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  a user's file may raise anything; it is shown to them
+            found = _reason(error, file)
+        yield file, found
 
 
 def _files(path: Path) -> list[Path]:
@@ -101,11 +120,12 @@ def _module(file: Path) -> ModuleType:
     return module
 
 
-def _sagas(module: ModuleType) -> list[Saga[Any, Any]]:
+def sagas_of(module: ModuleType) -> list[Saga[Any, Any]]:
+    """The sagas that stand at module level, each once."""
     return list({id(value): value for value in vars(module).values() if isinstance(value, Saga)}.values())
 
 
-def _reason(error: Exception, file: Path) -> str:
+def _reason(error: BaseException, file: Path) -> str:
     where = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
     lines = ", ".join(f"line {frame.lineno}" for frame in where[-SHOWN_FRAMES:])
     return f"{type(error).__name__}: {error}" + (f" ({lines})" if lines else "")

@@ -1,7 +1,7 @@
 """What the engine answers with: plain frozen values, fit to print and to be JSON."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from saga_engine.domain.definition.values import Frozen
 
@@ -123,6 +123,9 @@ class ApprovalView(Frozen):
     leads_to: str
     opened_at: datetime
     expires_at: datetime
+    starter: str
+    not_starter: bool
+    """Whether who started the run may not answer."""
     votes: tuple[VoteView, ...]
 
 
@@ -162,6 +165,55 @@ class Reply(Frozen):
     status: str
     revision: int
     note: str = ""
+
+
+class PlannedUndo(Frozen):
+    """One step that a rollback would take back. *undo* is the function's name; empty where there is nothing to undo."""
+
+    position: int
+    state: str
+    visit: int
+    outcome: Literal["done", "in doubt"]
+    undo: str
+
+
+class RollbackPlan(Frozen):
+    """What a rollback would undo, in that order; it goes on in *via* and ends in *ends_in*."""
+
+    run_id: str
+    run: str
+    saga: str
+    state: str
+    via: str
+    ends_in: str
+    steps: tuple[PlannedUndo, ...]
+
+
+class DeadlineView(Frozen):
+    """The next time limit that moves the run, and where to."""
+
+    at: datetime
+    leads_to: str
+
+
+class PictureView(Frozen):
+    """A run with what is around it, as of *at*."""
+
+    run: RunView
+    path: str
+    """Where it came through, where it is and what lies ahead, in one line."""
+    deadline: DeadlineView | None
+    worker: WorkerView | None
+    """Who holds a task of it."""
+    undoable: tuple[str, ...]
+    """The states that a rollback would undo now, the last started first."""
+    pivot: str
+    """The point of no return; empty where there is none."""
+    past_pivot: bool
+    rolling_back: bool
+    recent: tuple[HistoryLine, ...]
+    """The newest journal lines, oldest first."""
+    at: datetime
 
 
 class CommandView(Frozen):

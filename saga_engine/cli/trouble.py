@@ -1,0 +1,105 @@
+"""What went wrong, as one line, a hint and an exit code. No traceback ever reaches a user."""
+
+from __future__ import annotations
+
+import os
+import sys
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Final
+
+import click
+from click.exceptions import Exit, NoArgsIsHelpError
+
+from saga_engine.errors import SagaError
+
+FAILED: Final = 1
+USAGE: Final = 2
+CTRL_C: Final = 130
+
+MEANT: Final = {"saga": "loaded", "state": "states", "event": "events", "run": "runs"}
+"""The fact of an error that may be mistyped, and the fact that holds what there is."""
+
+
+class Refused(click.UsageError):
+    """Something is missing on the command line; *hint* is the command or flag that helps."""
+
+    def __init__(self, text: str, hint: str) -> None:
+        super().__init__(text)
+        self.hint = hint
+
+
+def told(error: BaseException) -> int:
+    """Say on standard error what went wrong; return the exit code."""
+    match error:
+        case Exit():
+            return error.exit_code
+        case SagaError():
+            _say(str(error) + _meant(error), error.next_command)
+            return error.exit_code
+        case Refused():
+            _say(error.format_message(), error.hint)
+        case NoArgsIsHelpError():
+            click.echo(error.format_message(), err=True)
+        case click.UsageError():
+            _say(_usage(error), f"{error.ctx.command_path if error.ctx else 'saga'} --help")
+        case click.ClickException():
+            _say(error.format_message(), "")
+            return error.exit_code
+        case click.Abort() | KeyboardInterrupt():
+            return CTRL_C
+        case BrokenPipeError():
+            # Who read us has gone. Python would complain of it once more at its end, so it gets another pipe.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return FAILED
+        case _:
+            return _unexpected(error)
+    return USAGE
+
+
+def note(text: str) -> None:
+    """Say something beside the data."""
+    click.echo(one_line(text), err=True)
+
+
+def one_line(text: str) -> str:
+    """*text* without line breaks and without characters that would move a terminal's cursor."""
+    return "; ".join(clean(line).strip() for line in text.splitlines() if line.strip())
+
+
+def clean(text: str) -> str:
+    """*text* with control characters made visible: what a database holds must not speak to a terminal."""
+    return "".join(char if char.isprintable() or char in "\t\n" else f"\\x{ord(char):02x}" for char in text)
+
+
+def _say(text: str, hint: str) -> None:
+    note(f"error: {text}")
+    if hint:
+        note(f"hint:  {hint}")
+
+
+def _usage(error: click.UsageError) -> str:
+    """Click's sentence, begun in small letters and ended, its suggestion said as everywhere else."""
+    text = error.message if isinstance(error, click.NoSuchCommand | click.NoSuchOption) else error.format_message()
+    close = getattr(error, "possibilities", None) or []
+    return f"{text[:1].lower()}{text[1:]}" + (f" Did you mean {' or '.join(close)}?" if close else "")
+
+
+def _meant(error: SagaError) -> str:
+    """What may have been meant by a name that is nearly right."""
+    for typed, known in MEANT.items():
+        if typed in error.facts and known in error.facts:
+            names = error.facts[known]
+            listed = names.split(", ") if isinstance(names, str) else [str(name) for name in names]  # type: ignore[attr-defined]
+            close = get_close_matches(str(error.facts[typed]), listed, n=2)
+            return f" Did you mean {' or '.join(close)}?" if close else ""
+    return ""
+
+
+def _unexpected(error: BaseException) -> int:
+    """A bug of ours, or of a library: the details go into a file, where nobody's screen shows them."""
+    # The engine's rooms are heavy, and here they are needed once in a blue moon.
+    path = import_module("saga_engine.cli.crash").kept(error)
+    where = f"the details are in {path}" if path else "and the details could not be written to the state folder"
+    _say(f"unexpected {type(error).__name__}; {where}", "report it with that file; saga doctor")
+    return FAILED
