@@ -15,7 +15,7 @@ from saga_engine import errors
 from saga_engine.domain.chart import Chart, Recorded
 from saga_engine.domain.codec import canonical
 from saga_engine.domain.definition.facts import Log, Step
-from saga_engine.domain.definition.functions import result_model
+from saga_engine.domain.definition.functions import model_of
 from saga_engine.domain.definition.values import Connection
 from saga_engine.domain.snapshot import Snapshot, Task
 from saga_engine.ledger import effect as ledger_effect
@@ -107,7 +107,7 @@ class LiveStep(Step[Any]):
     def effect(self, connection: Connection, work: Callable[[sa.Connection], N], part: str = "") -> N:
         """Exactly once for each part."""
         engine, key = self._hands.targets.engine(connection), self._opened_key(connection)
-        model = result_model(work)
+        model = model_of(work)
 
         def parse(text: str) -> Any:  # noqa: ANN401  what the annotation of *work* says
             return None if model is None else model.model_validate_json(text)

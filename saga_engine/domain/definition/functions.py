@@ -19,16 +19,22 @@ def named(work: Callable[..., object]) -> str:
 
 
 def result_model(work: Callable[..., object]) -> type[BaseModel] | None:
-    """The annotated result: one pydantic model, or None for a step that returns nothing.
+    """The annotated result of a step: one pydantic model, or None for a step that returns nothing.
 
     Type checkers let ``Exported | None`` pass, and ``step.of`` could then not promise an Exported.
     """
-    name = named(work)
+    named(work)
+    return model_of(work)
+
+
+def model_of(work: Callable[..., object]) -> type[BaseModel] | None:
+    """The annotated result of any function, the nested ones that do the work of an effect included."""
     annotation = hints(work).get("return", object)
     if annotation in (None, NoneType):
         return None
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
+    name = getattr(work, "__qualname__", repr(work))
     raise DefinitionError(f"{name}: annotate the result with one pydantic model or None, not {annotation}")
 
 
@@ -37,7 +43,7 @@ def hints(work: Callable[..., object]) -> dict[str, Any]:
     try:
         return get_type_hints(work)
     except NameError as error:
-        raise DefinitionError(f"{named(work)}: {error}; the models of a step must live at module level") from None
+        raise DefinitionError(f"{work.__qualname__}: {error}; the models of a step must live at module level") from None
 
 
 def takes_facts(guard: Callable[..., object]) -> bool:
