@@ -1,6 +1,6 @@
 """The story of the demo: a worker dies in the middle and nothing is lost; a value is damaged and nothing is kept."""
 
-import os
+import json
 import sqlite3
 import time
 from collections.abc import Callable
@@ -218,13 +218,7 @@ def _is_loading_at(part: float) -> Callable[[RunView], bool]:
 
 def _differences(engine: Engine, run_id: str) -> str:
     """What the validation found, from the journal: its result was undone with the rollback."""
-    for line in engine.history(run_id):
-        for command in line.commands:
-            if command["kind"] == "AddResult" and command["state"] == "VALIDATING":
-                return str(command["value"])
-    return "nothing"
-
-
-def folder_shown(folder: Path) -> str:
-    """The folder as a person would type it."""
-    return os.path.relpath(folder)
+    results = [c for line in engine.history(run_id) for c in line.commands if c["kind"] == "AddResult"]
+    report = json.loads(next(c["value"] for c in results if c["state"] == "VALIDATING"))
+    named = ", ".join(f"{found['kind']} at key {' '.join(found['key'])}" for found in report["differences"])
+    return f"{named} ({report['chunks_equal']} of {report['chunks']} chunk checksums equal)"
