@@ -49,9 +49,13 @@ class Bar:
         self._console = console
         self._live = console.is_terminal
         self._progress = Progress(
-            TextColumn("  {task.description:<18}"), BarColumn(40), TextColumn("{task.fields[told]}"), TimeElapsedColumn(),
-            console=console, transient=False, disable=not self._live,
-        )  # fmt: skip
+            TextColumn("  {task.description:<18}"),
+            BarColumn(40),
+            TextColumn("{task.fields[told]}"),
+            TimeElapsedColumn(),
+            console=console,
+            disable=not self._live,
+        )
         self._task: object = None
         self._state = ""
         self._tenth = -1

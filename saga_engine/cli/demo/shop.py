@@ -1,4 +1,4 @@
-"""The demo's shop: three related tables with rows that have broken migrations elsewhere, and a warehouse to move them to."""
+"""The demo's shop: three related tables with rows that have broken migrations elsewhere; and a warehouse."""
 
 import hashlib
 import sqlite3
@@ -27,9 +27,9 @@ CREATE TABLE order_lines (
 """
 
 AWKWARD: Final = (
-    None, "", "it's", 'say "hi"', "two\nlines", "tab\there", "back\\slash", "Łódź", "naïve café", "日本語", "🙂", " spaces ",
-    "NULL", "\\N", "%s {0}", "-- ; DROP TABLE orders",
-)  # fmt: skip
+    *(None, "", " spaces ", "it's", 'say "hi"', "two\nlines", "tab\there", "back\\slash", "NULL", "\\N", "%s {0}"),
+    *("Łódź", "naïve café", "日本語", "🙂", "-- ; DROP TABLE orders"),
+)
 BEYOND_DOUBLE: Final = 2**53 + 1
 """The first integer that a floating-point number cannot hold."""
 
@@ -48,7 +48,8 @@ def build_target(path: Path) -> None:
     """Make the warehouse: it has an old copy of the orders, which a failed migration must leave alone."""
     with sqlite3.connect(path) as db:
         db.execute(
-            "CREATE TABLE orders (id INTEGER PRIMARY KEY, customer_id INTEGER NOT NULL, placed_at TEXT NOT NULL, note TEXT)"
+            "CREATE TABLE orders "
+            "(id INTEGER PRIMARY KEY, customer_id INTEGER NOT NULL, placed_at TEXT NOT NULL, note TEXT)"
         )
         db.executemany("INSERT INTO orders VALUES (?, ?, ?, ?)", islice(_orders(), OLD_ORDERS))
     db.close()

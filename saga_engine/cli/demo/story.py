@@ -26,6 +26,8 @@ KILL_AT: Final = 0.4
 LOOK_SECONDS: Final = 0.03
 CHAPTER_SECONDS_MAX: Final = 120.0
 STILL_WAITING: Final = 8
+SPOIL: Final = "UPDATE \"{table}\" SET note = 'a value that nobody wrote' WHERE id = 12345"
+"""What the demo does behind the run's back; the table is the plan's staging table."""
 
 
 class Story:
@@ -148,9 +150,9 @@ class Story:
 
     def _spoil(self, staging: str) -> str:
         with sqlite3.connect(self._folder / "warehouse.db", timeout=10) as db:
-            db.execute(f'UPDATE "{staging}" SET note = ? WHERE id = 12345', ("a value that nobody wrote",))  # noqa: S608  a name of the plan's
+            db.execute(SPOIL.format(table=staging))
         db.close()
-        return f"UPDATE {staging} SET note = 'a value that nobody wrote' WHERE id = 12345"
+        return SPOIL.format(table=staging)
 
     def _look_back(self, engine: Engine, *run_ids: str) -> None:
         self._screen.title("What was recorded")

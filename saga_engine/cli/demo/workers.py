@@ -17,7 +17,7 @@ class WorkerProcess:
         self.log = folder / f"worker-{number}.log"
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SAGA_")}
         with self.log.open("wb") as log:
-            self._process = subprocess.Popen(  # noqa: S603  our own program
+            self._process = subprocess.Popen(
                 [sys.executable, "-m", "saga_engine", "worker", "--concurrency", "2"],
                 cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
