@@ -39,15 +39,16 @@ def open_target(name: str, url: str, *, lease: timedelta = LEASE) -> Engine:
     try:
         parsed = make_url(url)
         database = _database(name, parsed)
-        settings = database.settings(parsed, lease)
-        engine = create_engine(parsed, hide_parameters=True, **settings)
-    except (ArgumentError, NoSuchModuleError):
+    except (ArgumentError, NoSuchModuleError, ValueError):
         raise SettingsError(f"connection {name}: this is not the URL of a database that SQLAlchemy knows") from None
+    try:
+        engine = create_engine(parsed, hide_parameters=True, **database.settings(parsed, lease))
+    except ValueError as error:
+        raise SettingsError(f"connection {name}: {error}") from None
     except ModuleNotFoundError as error:
         raise SettingsError(f"connection {name}: install the driver, the Python package {error.name}") from None
     database.listen(engine)
-    options = {NAME: name, LEASE_SECONDS: lease.total_seconds()}
-    engine.update_execution_options(**options)
+    engine.update_execution_options(**{NAME: name, LEASE_SECONDS: lease.total_seconds()})
     return engine
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from enum import Enum
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine
 
@@ -32,35 +33,46 @@ class Ended(Exception):
         self.kept = kept
 
 
-class Database(Protocol):
+class Database(ABC):
     """The differences between databases that the ledger has to know. Without state: one object for all targets."""
 
     schema: str
     """Where the ledger's tables are."""
 
+    @abstractmethod
     def settings(self, url: URL, lease: timedelta) -> dict[str, Any]:
-        """Arguments of ``create_engine``: no session keeps a lock, or waits for one, without an end."""
+        """Arguments of ``create_engine``: no session keeps a lock, or waits for one, without an end.
 
+        ``ValueError``: such a database cannot be a target.
+        """
+
+    @abstractmethod
     def listen(self, engine: Engine) -> None:
         """Make every new connection fit: transactional DDL, durable commits, nothing left over from earlier work."""
 
+    @abstractmethod
     def name_session(self, db: Connection, label: str) -> None:
         """Say in the server's list of sessions for which task and attempt this one acts."""
 
+    @abstractmethod
     def begin(self, db: Connection, label: str) -> None:
         """Begin a transaction that will write, and name its session."""
 
+    @abstractmethod
     def watches_transaction(self, db: Connection) -> AbstractContextManager[None]:
         """Raise ``Ended``, at the latest at the end of the block, if the driver was told to end the transaction.
 
         SQLAlchemy's own commit and rollback are refused before they come here.
         """
 
+    @abstractmethod
     def trouble(self, error: BaseException) -> Trouble:
         """Say what *error* means: SQLAlchemy's, or the driver's own."""
 
+    @abstractmethod
     def make_schema(self, db: Connection) -> None:
         """Make the schema of the ledger's tables, where the database has schemas."""
 
+    @abstractmethod
     def missing_rights(self, db: Connection, tables: list[str]) -> list[str]:
         """Name the rights that making or writing the ledger would need and this user has not."""

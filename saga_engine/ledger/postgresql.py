@@ -13,7 +13,7 @@ from sqlalchemy.pool import PoolResetState
 from sqlalchemy.schema import CreateSchema
 from sqlalchemy.sql.functions import Function
 
-from saga_engine.ledger.database import SCHEMA, Ended, Trouble
+from saga_engine.ledger.database import SCHEMA, Database, Ended, Trouble
 
 LABEL_CHARS_MAX: Final = 63
 """NAMEDATALEN - 1: a longer application_name is cut by the server, with a notice."""
@@ -52,7 +52,7 @@ FORGET: Final = """
 """
 
 
-class Postgresql:
+class Postgresql(Database):
     """``Database`` for PostgreSQL."""
 
     schema = SCHEMA

@@ -13,8 +13,7 @@ from typing import Any, Final
 from sqlalchemy import URL, Connection, Engine, NullPool, event
 from sqlalchemy.exc import DBAPIError
 
-from saga_engine.errors import SettingsError
-from saga_engine.ledger.database import Ended, Trouble
+from saga_engine.ledger.database import Database, Ended, Trouble
 
 BEGIN: Final = "saga_begin"
 """Execution option: how a transaction of this connection begins. Reading takes no lock, an effect takes it first."""
@@ -24,7 +23,7 @@ PRIMARY_CODE: Final = 0xFF
 """The lower byte of an extended result code."""
 
 
-class Sqlite:
+class Sqlite(Database):
     """``Database`` for SQLite."""
 
     schema = "main"
@@ -32,7 +31,7 @@ class Sqlite:
     def settings(self, url: URL, lease: timedelta) -> dict[str, Any]:
         """Open the file anew for each transaction: it is cheap, and nothing is left over from earlier work."""
         if url.database in {None, "", ":memory:"} or "memory" in (url.query.get("mode"), url.query.get("vfs")):
-            raise SettingsError("a SQLite target must be a file: a database in memory ends with its connection")
+            raise ValueError("a SQLite target must be a file; a database in memory ends with its connection")
         return {
             "poolclass": NullPool,
             "pool_reset_on_return": None,  # closing the file rolls back

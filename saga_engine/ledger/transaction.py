@@ -71,21 +71,25 @@ def execute(db: Connection, statement: Executable, **values: object) -> CursorRe
         return db.execute(statement, values)
     except DBAPIError as error:
         _translate(db, error)
-        match connect.database_of(db.engine).trouble(error):
-            case Trouble.NO_TABLE:
-                raise LedgerMissing(connection=connect.name_of(db)) from error
-            case Trouble.LOST:
-                raise _Again(error) from error
+        if connect.database_of(db.engine).trouble(error) is Trouble.NO_TABLE:
+            raise LedgerMissing(connection=connect.name_of(db)) from error
         raise
 
 
 def call(db: Connection, work: Callable[[Connection], T]) -> T:
     """Call the user's *work* on the open transaction, which it must leave open: else ``TransactionEnded``."""
+    returned = False
     try:
-        with _refuses_commit(db), connect.database_of(db.engine).watches_transaction(db):
-            return work(db)
+        with connect.database_of(db.engine).watches_transaction(db), _refuses_commit(db):
+            result = work(db)
+            returned = True
     except Ended as ended:
         raise TransactionEnded(connection=connect.name_of(db), what=connect.label_of(db), kept=ended.kept) from ended
+    except DBAPIError as error:
+        if returned:
+            _translate(db, error)
+        raise
+    return result
 
 
 @contextmanager
@@ -115,7 +119,7 @@ def _try(engine: Engine, label: str, point: str, once: Callable[[Connection], T]
         try:
             result = once(db)
         except Exception as error:
-            _translate(db, error, busy=False)
+            _translate(db, error, by_work=True)
             raise
         failpoints.hit(f"{point}.before_commit")
         _commit(db)
@@ -145,8 +149,6 @@ def _begin(db: Connection, label: str) -> None:
         connect.database_of(db.engine).begin(db, label)
     except DBAPIError as error:
         _translate(db, error)
-        if connect.database_of(db.engine).trouble(error) is Trouble.LOST:
-            raise _Again(error) from error
         raise
 
 
@@ -154,16 +156,14 @@ def _commit(db: Connection) -> None:
     try:
         db.commit()
     except DBAPIError as error:
-        _translate(db, error)
-        if connect.database_of(db.engine).trouble(error) is Trouble.LOST:
-            raise _InDoubt(error) from error
+        _translate(db, error, lost=_InDoubt)
         raise
 
 
-def _translate(db: Connection, error: Exception, *, busy: bool = True) -> None:
-    """Raise what a trouble means for the whole transaction; return if it is for the caller to say.
+def _translate(db: Connection, error: Exception, *, by_work: bool = False, lost: type[_Again] = _Again) -> None:
+    """Raise what a trouble means for the whole transaction; return if *error* says it best.
 
-    A lock that the user's own work did not get (not *busy*) is a failure of that work.
+    A lock that the user's work did not get, and a connection that it lost, are a failure of that work.
     """
     lease = connect.lease_of(db)
     match connect.database_of(db.engine).trouble(error):
@@ -171,5 +171,7 @@ def _translate(db: Connection, error: Exception, *, busy: bool = True) -> None:
             raise _Again(error) from error
         case Trouble.IDLE:
             raise WorkIdle(connection=connect.name_of(db), what=connect.label_of(db), seconds=lease) from error
-        case Trouble.BUSY if busy:
+        case Trouble.BUSY if not by_work:
             raise TargetBusy(connection=connect.name_of(db), what=connect.label_of(db), seconds=2 * lease) from error
+        case Trouble.LOST if not by_work:
+            raise lost(error) from error

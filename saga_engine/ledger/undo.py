@@ -33,8 +33,7 @@ def begin_undo(engine: Engine, key: Key) -> None:
 
 def applied(engine: Engine, key: Key, at_most: int = parts.NO_LIMIT) -> list[Part]:
     """Return the parts that took effect and are not undone, in the order in which they were started."""
-    with connect.session(engine, _label(key)) as db:
-        return parts.in_effect(db, key, at_most)
+    return transaction.run(engine, _label(key), "ledger.undo.applied", lambda db: parts.in_effect(db, key, at_most))
 
 
 def undo_part(engine: Engine, key: Key, part: str | None, work: Callable[[Connection], N]) -> N | None:

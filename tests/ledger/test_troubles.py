@@ -1,0 +1,289 @@
+"""What the database may do to a transaction: some of it is tried again, some means later, some is said plainly."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from saga_engine.errors import TargetBusy, WorkIdle
+from saga_engine.ledger import effect, undo
+from saga_engine.ledger.transaction import TRIES_MAX
+from tests.ledger.conftest import Opened
+from tests.ledger.support import Head, Loaded, apply, change, head, insert, key, loaded, part_rows, remove
+
+SHORT_LEASE = timedelta(seconds=0.4)
+RAISES = "DO $$ BEGIN RAISE EXCEPTION 'on purpose' USING ERRCODE = '{}'; END $$"
+
+
+@pytest.fixture
+def impatient(target: Engine, opened: Opened) -> Engine:
+    """`target` with a short lease: a lock is waited for 0.8 s."""
+    return opened(target.url.render_as_string(hide_password=False), lease=SHORT_LEASE)
+
+
+@pytest.fixture
+def impatient_postgres(postgres: Engine, opened: Opened) -> Engine:
+    return opened(postgres.url.render_as_string(hide_password=False), lease=SHORT_LEASE)
+
+
+def counted(work: Callable[[Connection], Any]) -> tuple[Callable[[Connection], Any], list[int]]:
+    calls: list[int] = []
+
+    def counting(db: Connection) -> Any:
+        calls.append(1)
+        return work(db)
+
+    return counting, calls
+
+
+def test_two_works_that_deadlock_both_take_effect_once(postgres: Engine) -> None:
+    change(postgres, "CREATE TABLE account AS SELECT id, 0 AS changes FROM generate_series(1, 2) AS id")
+    both_hold_one = threading.Barrier(2, timeout=30)
+    calls: list[str] = []
+
+    def work(part: str, first: int, second: int) -> Callable[[Connection], Loaded]:
+        def update(db: Connection) -> Loaded:
+            calls.append(part)
+            db.execute(text("UPDATE account SET changes = changes + 1 WHERE id = :id"), {"id": first})
+            if calls.count(part) == 1:
+                both_hold_one.wait()
+            db.execute(text("UPDATE account SET changes = changes + 1 WHERE id = :id"), {"id": second})
+            return Loaded(rows=2)
+
+        return update
+
+    effect.open_head(postgres, key(1))
+    with ThreadPoolExecutor(2) as threads:
+        one = threads.submit(apply, postgres, key(1), "one", work("one", 1, 2))
+        two = threads.submit(apply, postgres, key(1), "two", work("two", 2, 1))
+        assert (one.result(), two.result()) == (Loaded(rows=2), Loaded(rows=2))
+    with postgres.connect() as db:
+        assert db.execute(text("SELECT id, changes FROM account ORDER BY id")).all() == [(1, 2), (2, 2)]
+    assert len(calls) == 3
+
+
+@pytest.mark.parametrize("sqlstate", ["40001", "40P01"])
+def test_a_transaction_that_is_given_up_again_and_again_ends_with_its_own_error(
+    postgres: Engine, sqlstate: str
+) -> None:
+    work, calls = counted(lambda db: (insert("a")(db), db.execute(text(RAISES.format(sqlstate)))))
+    effect.open_head(postgres, key(1))
+    with pytest.raises(DBAPIError) as error:
+        apply(postgres, key(1), "a", work)
+    assert (error.value.orig.sqlstate, len(calls)) == (sqlstate, TRIES_MAX)  # type: ignore[union-attr]
+    assert (loaded(postgres), part_rows(postgres)) == ([], [])
+
+
+def test_a_driver_error_that_never_went_through_sqlalchemy_is_understood_too(postgres: Engine) -> None:
+    def raw(db: Connection) -> Loaded:
+        if len(calls) == 1:
+            db.connection.driver_connection.execute(RAISES.format("40001"))  # type: ignore[union-attr]
+        return insert("a")(db)
+
+    work, calls = counted(raw)
+    effect.open_head(postgres, key(1))
+    assert apply(postgres, key(1), "a", work) == Loaded(rows=1)
+    assert (len(calls), loaded(postgres)) == (2, ["a"])
+
+
+@pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
+def test_a_newer_attempt_is_noticed_at_every_isolation_level(postgres: Engine, opened: Opened, isolation: str) -> None:
+    strict = opened(f"{postgres.url}?options=-c%20default_transaction_isolation%3D{isolation.replace(' ', '%5C%20')}")
+    show = text("SHOW transaction_isolation")
+
+    def work(db: Connection) -> Loaded:
+        assert db.scalar(show) == isolation
+        return insert("a")(db)
+
+    effect.open_head(strict, key(1))
+    with ThreadPoolExecutor(8) as threads:
+        results = list(threads.map(lambda _: apply(strict, key(1), "a", work), range(8)))
+    assert (results, loaded(postgres)) == ([Loaded(rows=1)] * 8, ["a"])
+
+
+def test_a_serialization_failure_at_commit_is_tried_again(postgres: Engine, opened: Opened) -> None:
+    """Write skew: each reads what the other writes; the server lets only one of them commit."""
+    strict = opened(f"{postgres.url}?options=-c%20default_transaction_isolation%3Dserializable")
+    change(postgres, "INSERT INTO loaded VALUES ('seen', 'x'), ('seen', 'y')")
+    both_have_read = threading.Barrier(2, timeout=30)
+    calls: list[str] = []
+
+    def work(part: str) -> Callable[[Connection], Loaded]:
+        def skew(db: Connection) -> Loaded:
+            calls.append(part)
+            count = db.scalar(text("SELECT count(*) FROM loaded"))
+            if calls.count(part) == 1:
+                both_have_read.wait()
+            insert(part)(db)
+            return Loaded(rows=count or 0)
+
+        return skew
+
+    # Two tasks, so that they have nothing of the ledger in common.
+    attempts = [key(1, task="r.1"), key(1, task="r.2")]
+    for attempt in attempts:
+        effect.open_head(strict, attempt)
+    with ThreadPoolExecutor(2) as threads:
+        futures = [threads.submit(apply, strict, attempt, attempt.task, work(attempt.task)) for attempt in attempts]
+        counts = sorted(future.result().rows for future in futures)
+    assert (counts, sorted(loaded(postgres))) == ([2, 3], ["r.1", "r.2"])
+    assert len(calls) == 3
+
+
+def holding(target: Engine, statement: str) -> Connection:
+    """A session of somebody else that has locked what *statement* names, and does nothing more."""
+    stranger = sqlalchemy.create_engine(target.url, poolclass=sqlalchemy.NullPool, connect_args={}).connect()
+    if target.dialect.name == "sqlite":
+        stranger.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        stranger.execute(text(statement))
+    return stranger
+
+
+def test_a_lock_on_the_head_row_that_is_not_given_in_time_means_later(target: Engine, impatient: Engine) -> None:
+    effect.open_head(target, key(1))
+    with holding(target, "SELECT * FROM saga_ledger.saga_ledger_heads FOR UPDATE"):
+        for act in (
+            lambda: effect.open_head(impatient, key(2)),
+            lambda: apply(impatient, key(1), "a"),
+            lambda: undo.begin_undo(impatient, key(1)),
+        ):
+            with pytest.raises(TargetBusy, match=r"waited 0\.8 s for a lock on the ledger of dw"):
+                act()
+    assert (loaded(target), part_rows(target), head(target)) == ([], [], Head("open", 1, 0))
+    assert apply(target, key(1), "a") == Loaded(rows=1)
+
+
+def test_a_lock_on_the_part_row_that_is_not_given_in_time_means_later(
+    postgres: Engine, impatient_postgres: Engine
+) -> None:
+    effect.open_head(postgres, key(1))
+    insertion = (
+        "INSERT INTO saga_ledger.saga_ledger_parts (store, task, part, token, status, intended_at)"
+        " SELECT store, task, 'a', 1, 'intended', now() FROM saga_ledger.saga_ledger_heads"
+    )
+    with holding(postgres, insertion), pytest.raises(TargetBusy):
+        apply(impatient_postgres, key(1), "a")
+    assert apply(postgres, key(1), "a") == Loaded(rows=1)
+
+
+def test_a_lock_that_the_work_itself_does_not_get_is_its_failure(postgres: Engine, impatient_postgres: Engine) -> None:
+    effect.open_head(postgres, key(1))
+    work, calls = counted(insert("a"))
+    with holding(postgres, "LOCK TABLE loaded"), pytest.raises(OperationalError) as error:
+        apply(impatient_postgres, key(1), "a", work)
+    assert (error.value.orig.sqlstate, len(calls)) == ("55P03", 1)  # type: ignore[union-attr]
+
+
+def test_a_reader_that_keeps_sqlite_from_committing_means_later(sqlite: Engine, opened: Opened) -> None:
+    impatient = opened(str(sqlite.url), lease=timedelta(seconds=0.1))
+    effect.open_head(sqlite, key(1))
+    with sqlite.connect() as reader:
+        assert reader.execute(text("SELECT * FROM loaded")).all() == []  # the shared lock stays until it ends
+        with pytest.raises(TargetBusy):
+            apply(impatient, key(1), "a")
+    assert (loaded(sqlite), part_rows(sqlite)) == ([], [])
+    assert apply(sqlite, key(1), "a") == Loaded(rows=1)
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["returns", "goes on"])
+def test_work_that_says_nothing_for_a_lease_is_ended_and_told_so(
+    postgres: Engine, impatient_postgres: Engine, again: bool
+) -> None:
+    def idle(db: Connection) -> Loaded:
+        insert("a")(db)
+        time.sleep(SHORT_LEASE.total_seconds() + 0.3)
+        return insert("a")(db) if again else Loaded(rows=1)
+
+    effect.open_head(impatient_postgres, key(1))
+    work, calls = counted(idle)
+    with pytest.raises(WorkIdle, match=r"said nothing to dw for 0\.4 s, the lease, inside its transaction") as error:
+        apply(impatient_postgres, key(1), "a", work)
+    assert (len(calls), loaded(impatient_postgres), part_rows(impatient_postgres)) == (1, [], [])
+    assert "Read and compute before step.effect" in str(error.value)
+    assert apply(postgres, key(1), "a") == Loaded(rows=1)
+
+
+END_OTHER_SESSIONS = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+
+
+def end_sessions(target: Engine) -> None:
+    stranger = sqlalchemy.create_engine(target.url, poolclass=sqlalchemy.NullPool)
+    with stranger.connect() as db:
+        db.execute(text(END_OTHER_SESSIONS))
+
+
+def test_connections_that_died_in_the_pool_are_replaced(postgres: Engine) -> None:
+    effect.open_head(postgres, key(1))
+    apply(postgres, key(1), "a")
+    end_sessions(postgres)
+    assert apply(postgres, key(1), "b") == Loaded(rows=1)
+    assert loaded(postgres) == ["a", "b"]
+
+
+def test_a_connection_lost_inside_the_work_is_its_failure_and_leaves_nothing(postgres: Engine) -> None:
+    def work(db: Connection) -> Loaded:
+        insert("a")(db)
+        end_sessions(postgres)
+        return insert("a")(db)
+
+    effect.open_head(postgres, key(1))
+    counting, calls = counted(work)
+    with pytest.raises(OperationalError):
+        apply(postgres, key(1), "a", counting)
+    assert (len(calls), loaded(postgres), part_rows(postgres)) == (1, [], [])
+
+
+def test_a_connection_lost_after_the_work_and_before_commit_is_tried_again(postgres: Engine) -> None:
+    def work(db: Connection) -> Loaded:
+        result = insert("a")(db)
+        if len(calls) == 1:
+            end_sessions(postgres)
+        return result
+
+    effect.open_head(postgres, key(1))
+    counting, calls = counted(work)
+    assert apply(postgres, key(1), "a", counting) == Loaded(rows=1)
+    assert (len(calls), loaded(postgres)) == (2, ["a"])
+
+
+def test_a_target_that_does_not_answer_is_told_at_once(opened: Opened) -> None:
+    nowhere = opened("postgresql+psycopg://me:canary@127.0.0.1:1/x")
+    with pytest.raises(OperationalError) as error:
+        effect.open_head(nowhere, key(1))
+    assert "canary" not in str(error.value)
+
+
+def test_a_deferred_constraint_that_fails_at_commit_is_the_works_failure(postgres: Engine) -> None:
+    change(postgres, "CREATE TABLE parent (id int PRIMARY KEY)")
+    change(postgres, "CREATE TABLE child (id int REFERENCES parent DEFERRABLE INITIALLY DEFERRED)")
+    work, calls = counted(lambda db: (db.execute(text("INSERT INTO child VALUES (7)")), Loaded(rows=1))[1])
+    effect.open_head(postgres, key(1))
+    with pytest.raises(sqlalchemy.exc.IntegrityError):
+        apply(postgres, key(1), "a", work)
+    assert (len(calls), part_rows(postgres)) == (1, [])
+
+
+def test_an_undo_is_held_to_the_same_rules(impatient_postgres: Engine) -> None:
+    def idle(db: Connection) -> None:
+        remove("a")(db)
+        time.sleep(SHORT_LEASE.total_seconds() + 0.3)
+
+    effect.open_head(impatient_postgres, key(1))
+    apply(impatient_postgres, key(1), "a")
+    undo.begin_undo(impatient_postgres, key(1))
+    with pytest.raises(WorkIdle):
+        undo.undo_part(impatient_postgres, key(1), "a", idle)
+    assert (loaded(impatient_postgres), head(impatient_postgres)) == (["a"], Head("undoing", 1, 1))
