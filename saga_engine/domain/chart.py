@@ -39,6 +39,7 @@ class Chart:
 
     def __init__(self, saga: Saga[Any, Any]) -> None:
         _complete(saga)
+        _sound(saga)
         self.saga = saga
         self.name, self.version = saga.name, saga.version
         self.machine = Machine(saga)
@@ -143,22 +144,29 @@ def may_overlap(chart: Chart, kind: str, state: str, then: Ending) -> bool:
 
 
 def _complete(saga: Saga[Any, Any]) -> None:
-    """Every state has a line, every function and event a name of its own, and a rollback one way out."""
+    """Every state has a line, and every step a name of its own."""
     missing = [state.name for state in saga.states if state not in saga.rows]
     if missing:
         raise DefinitionError(f"{saga.name}: no line in the table for {', '.join(missing)}, or its line lacks `.then`")
-    undoing = {state for state, row in saga.rows.items() if isinstance(row.activity, RollBack)}
-    shared = [state.name for group in saga.groups for state in group.members if state in undoing]
-    if shared:
-        raise DefinitionError(
-            f"{saga.name}: {shared[0]} undoes what the run did and has no other way out: take it out of the group"
-        )
     works = [named(row.activity.work) for row in saga.rows.values() if isinstance(row.activity, Run)]
     doubled = {name for name in works if works.count(name) > 1}
     if doubled:
         raise DefinitionError(
             f"{saga.name}: two steps are called {', '.join(sorted(doubled))}; results are stored by name"
         )
+
+
+def _sound(saga: Saga[Any, Any]) -> None:
+    """A rollback is left when all is undone and not before, and a gate asks somebody."""
+    shared = {state for group in saga.groups for state in group.members}
+    for state, row in saga.rows.items():
+        if isinstance(row.activity, RollBack) and (state in shared or len(row.edges) > 1):
+            raise DefinitionError(
+                f"{saga.name}: {state.name} undoes what the run did, and .to(…) is its only way out: "
+                "give it no .on(…), and take it out of the group"
+            )
+        if isinstance(row.activity, Gate) and row.activity.approval.quorum < 1:
+            raise DefinitionError(f"{saga.name}: the approval of {state.name} needs a quorum of at least one person")
 
 
 def _events(saga: Saga[Any, Any]) -> Mapping[str, Event[Any]]:

@@ -167,11 +167,15 @@ class Saga(Startable[I], Generic[S, I]):
         self._check_edges(edges)
         for group in self.groups:
             common = set(group.members) & set(members)
+            if set(group.members) == set(members):
+                raise DefinitionError(f"{group.name} has the same members as another group: join the two lines")
             if common and common not in (set(group.members), set(members)):
                 raise DefinitionError(
                     f"{group.name} shares only some members with another group: nest one in the other"
                 )
         name = f"GROUP_{len(self.groups) + 1}"
+        if name in self.states.__members__:
+            raise DefinitionError(f"{name} is the engine's own name for a group: call the state something else")
         self.groups.append(table.Group(name, members, deadline, edges, where))
 
 
