@@ -18,6 +18,8 @@ DIGITS_MAX: Final = 1_000
 LEAP_CYCLE: Final = 400
 """The Gregorian calendar repeats after so many years; Python knows the years 1 to 9999 only."""
 
+END_OF_DAY: Final = "24:00:00"
+
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 _DATE: Final = r"(?P<year>\d{4}|[1-9]\d{4,5})-(?P<month>\d\d)-(?P<day>\d\d)"
 _CLOCK: Final = r"(?P<hour>\d\d):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:\.(?P<fraction>\d{1,6}))?)?"
@@ -38,6 +40,8 @@ def decimal_text(value: object) -> str | None:
             return str(value)
         case float() if value - value == 0:  # neither infinite nor not a number
             return _plain(repr(value))
+        case "NaN" | "Infinity" | "-Infinity":
+            return str(value)
         case str() if _NUMBER.fullmatch(value):
             return _plain(value)
         case _:
@@ -55,9 +59,12 @@ def date_text(value: object) -> str | None:
 
 
 def time_text(value: object) -> str | None:
-    """``07:05:00.25``."""
+    """``07:05:00.25``; also ``24:00:00``, the end of a day."""
     match = _AT.fullmatch(value) if isinstance(value, str) else None
-    return _clock(match) if match and _is_clock(match) else None
+    if match is None:
+        return None
+    clock = _clock(match)
+    return clock if _is_clock(match) or clock == END_OF_DAY else None
 
 
 def timestamp_text(value: object) -> str | None:
@@ -88,12 +95,10 @@ def uuid_text(value: object) -> str | None:
 def decimal_fits(value: object, precision: int | None, scale: int | None) -> bool:
     """True if ``numeric(precision, scale)`` holds the number without rounding; None: no limit."""
     text = decimal_text(value)
-    if text is None:
-        return False
+    if text is None or precision is None or scale is None or text == "NaN":
+        return text is not None
     whole, _, fraction = text.lstrip("-").partition(".")
-    if precision is None or scale is None:
-        return True
-    return len(fraction) <= scale and len(whole.lstrip("0")) <= precision - scale
+    return whole != "Infinity" and len(fraction) <= scale and len(whole.lstrip("0")) <= precision - scale
 
 
 def fraction_fits(canonical: str | None, digits: int) -> bool:

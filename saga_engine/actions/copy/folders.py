@@ -104,18 +104,17 @@ def read_manifest(folder: Path, expected: str) -> Manifest:
 
 
 def read_chunk(folder: Path, chunk: Chunk) -> Iterator[bytes]:
-    """The file in blocks of whole lines; at its end ``ExportDamaged`` if it was not what was written."""
-    file, digest = folder / chunk.file, sha256()
+    """The file in blocks of whole lines. ``ExportDamaged``, before the first of them, if it is not what was written."""
+    file = folder / chunk.file
     try:
-        with file.open("rb") as opened:
-            while lines := opened.readlines(BLOCK_BYTES):
-                block = b"".join(lines)
-                digest.update(block)
-                yield block
+        found = sha256_of(file)
     except FileNotFoundError:
         raise ExportGone(folder=file) from None
-    if digest.hexdigest() != chunk.sha256:
+    if found != chunk.sha256:
         raise ExportDamaged(file=file, difference="its SHA-256 differs from the manifest's")
+    with file.open("rb") as opened:
+        while lines := opened.readlines(BLOCK_BYTES):
+            yield b"".join(lines)
 
 
 def sha256_of(file: Path) -> str:

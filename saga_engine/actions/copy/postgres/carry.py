@@ -1,4 +1,5 @@
 """What the staging table takes over from the table that it replaces, as statements made from the catalogue."""
+# ruff: noqa: S608  identifiers are quoted by PostgreSQL itself
 
 from __future__ import annotations
 
@@ -24,24 +25,23 @@ SELECT c.relname AS name, i.indisunique AS is_unique, substr(pg_get_indexdef(i.i
  WHERE i.indrelid = %s::regclass AND NOT EXISTS (SELECT FROM pg_constraint o WHERE o.conindid = i.indexrelid
                                                     AND o.conrelid = i.indrelid AND o.contype IN ('p', 'u', 'x'))
  ORDER BY c.relname"""
-_RIGHTS: Final = """
-SELECT format('ALTER TABLE %%s OWNER TO %%I', %(staging)s, pg_get_userbyid(c.relowner)) FROM pg_class c
- WHERE c.oid = %(target)s::regclass AND c.relowner <> (SELECT relowner FROM pg_class WHERE oid = %(staging)s::regclass)
-UNION ALL
-SELECT DISTINCT format('REVOKE ALL ON %%s FROM %%s', %(staging)s, {grantee}) FROM pg_class c, aclexplode(c.relacl) AS g
- WHERE c.oid = %(staging)s::regclass
-UNION ALL
-SELECT format('GRANT %%s ON %%s TO %%s%%s', g.privilege_type, %(staging)s, {grantee},
-              CASE WHEN g.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
-  FROM pg_class c, aclexplode(c.relacl) AS g WHERE c.oid = %(target)s::regclass
-UNION ALL
-SELECT format('COMMENT ON TABLE %%s IS %%L', %(staging)s, obj_description(%(target)s::regclass, 'pg_class'))
- WHERE obj_description(%(target)s::regclass, 'pg_class') IS NOT NULL
-UNION ALL
-SELECT format('ALTER TABLE %%s SET (%%s)', %(staging)s, array_to_string(c.reloptions, ', ')) FROM pg_class c
- WHERE c.oid = %(target)s::regclass AND c.reloptions IS NOT NULL""".replace(
-    "{grantee}", "CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END"
+_GRANTEE: Final = "CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END"
+_PROPERTIES: Final = (
+    """SELECT format('ALTER TABLE %%s OWNER TO %%I', n.staging, pg_get_userbyid(c.relowner))
+         FROM n JOIN pg_class c ON c.oid = n.old JOIN pg_class s ON s.oid = n.new WHERE c.relowner <> s.relowner""",
+    f"""SELECT DISTINCT format('REVOKE ALL ON %%s FROM %%s', n.staging, {_GRANTEE})
+         FROM n JOIN pg_class c ON c.oid = n.new, aclexplode(c.relacl) AS g""",
+    f"""SELECT format('GRANT %%s ON %%s TO %%s%%s', g.privilege_type, n.staging, {_GRANTEE},
+                     CASE WHEN g.is_grantable THEN ' WITH GRANT OPTION' END)
+         FROM n JOIN pg_class c ON c.oid = n.old, aclexplode(c.relacl) AS g""",
+    """SELECT format('COMMENT ON TABLE %%s IS %%L', n.staging, d.text)
+         FROM n, LATERAL (SELECT obj_description(n.old, 'pg_class') AS text) AS d WHERE d.text IS NOT NULL""",
+    """SELECT format('ALTER TABLE %%s SET (%%s)', n.staging, array_to_string(c.reloptions, ', '))
+         FROM n JOIN pg_class c ON c.oid = n.old WHERE c.reloptions IS NOT NULL""",
 )
+"""Owner, rights, comment, options; the rights that default privileges have given the new table go first."""
+_NAMES: Final = """
+WITH n AS (SELECT %(staging)s::text AS staging, %(staging)s::regclass AS new, %(target)s::regclass AS old) """
 # An identity column has a sequence of its own; a serial one shares that of the old table until the swap.
 _SEQUENCES: Final = """
 SELECT quote_ident(a.attname) AS column, a.attidentity <> '' AS is_identity, s.name, c.relname AS bare
@@ -70,10 +70,10 @@ def constraints_and_indexes(db: Connection, plan: Plan) -> list[str]:
     return statements
 
 
-def rights(db: Connection, plan: Plan) -> list[str]:
+def properties(db: Connection, plan: Plan) -> list[str]:
     """Statements that give the staging table the owner, the rights, the comment and the options of the target."""
     values = {"target": sql.written(plan.target), "staging": sql.written(plan.staging)}
-    return list(db.exec_driver_sql(_RIGHTS, values).scalars())
+    return [row for query in _PROPERTIES for row in db.exec_driver_sql(_NAMES + query, values).scalars()]
 
 
 def sequences(db: Connection, table: TableName) -> list[Any]:

@@ -13,7 +13,7 @@ from saga_engine.actions.copy.dialect import Sum
 from saga_engine.actions.copy.names import TableName
 from saga_engine.actions.copy.plan import Bound, Carried
 from saga_engine.actions.copy.postgres.forms import form_of, is_collated
-from saga_engine.actions.copy.postgres.sql import driver, qualified, quote
+from saga_engine.actions.copy.postgres.sql import copy, driver, qualified, quote
 
 HASH = f"('x' || left(encode(sha256(convert_to({{row}}, 'UTF8')), 'hex'), {hashes.HEX_DIGITS}))::bit(60)::bigint"
 
@@ -27,7 +27,7 @@ class KeyColumn:
     @property
     def sorts_by(self) -> str:
         """SQL of what both databases sort by: the value, or where they would not agree, its canonical text."""
-        name = quote(self.column.name)
+        name = f"r.{quote(self.column.name)}"  # without the r, ORDER BY would take the text that SELECT makes of it
         if not form_of(self.column).native:
             return f'({canonical(self.column)}) COLLATE "C"'
         return f'{name} COLLATE "C"' if is_collated(self.column) else name
@@ -59,13 +59,13 @@ class PostgresRows:
     @property
     def indexed(self) -> bool:
         """See ``dialect.Rows``."""
-        return all(column.sorts_by == quote(column.column.name) for column in self._key)
+        return all(column.sorts_by == f"r.{quote(column.column.name)}" for column in self._key)
 
     def cut(self, db: Connection, lower: Bound | None, upper: Bound | None, count: int) -> Bound | None:
         """See ``dialect.Rows``."""
         where, values = self._range(lower, upper)
         bound = ", ".join(column.bound for column in self._key)
-        sql = f"SELECT {bound} FROM {self._table}{where} ORDER BY {self._order} LIMIT 2 OFFSET %s"
+        sql = f"SELECT {bound} FROM {self._table} AS r{where} ORDER BY {self._order} LIMIT 2 OFFSET %s"
         found = db.exec_driver_sql(sql, (*values, count - 1)).all()
         return tuple(found[0]) if len(found) == 2 else None  # noqa: PLR2004  there is one more row
 
@@ -73,15 +73,15 @@ class PostgresRows:
         """See ``dialect.Rows``."""
         where, values = self._range(lower, upper)
         columns = ", ".join(form_of(column).read.format(c=quote(column.name)) for column in self._columns)
-        query = f"SELECT {columns} FROM {self._table}{where} ORDER BY {self._order}"
-        with driver(db).cursor() as cursor, cursor.copy(f"COPY ({query}) TO STDOUT".encode(), values) as rows:
+        query = f"SELECT {columns} FROM {self._table} AS r{where} ORDER BY {self._order}"
+        with driver(db).cursor() as cursor, copy(cursor, f"COPY ({query}) TO STDOUT", values) as rows:
             yield from copytext.gathered(rows)
 
     def write(self, db: Connection, blocks: Iterable[bytes]) -> int:
         """See ``dialect.Rows``."""
         names = ", ".join(quote(column.name) for column in self._columns)
         with driver(db).cursor() as cursor:
-            with cursor.copy(f"COPY {self._table} ({names}) FROM STDIN".encode(), ()) as rows:
+            with copy(cursor, f"COPY {self._table} ({names}) FROM STDIN", ()) as rows:
                 for block in blocks:
                     rows.write(block)
             return cursor.rowcount
@@ -89,7 +89,7 @@ class PostgresRows:
     def checksum(self, db: Connection, lower: Bound | None, upper: Bound | None) -> Sum:
         """See ``dialect.Rows``."""
         where, values = self._range(lower, upper)
-        sql = f"SELECT count(*), coalesce(sum({self._hash}), 0)::text FROM {self._table}{where}"
+        sql = f"SELECT count(*), coalesce(sum({self._hash}), 0)::text FROM {self._table} AS r{where}"
         rows, total = db.exec_driver_sql(sql, values).one()
         return Sum(rows, int(total))
 
@@ -97,7 +97,7 @@ class PostgresRows:
         """See ``dialect.Rows``."""
         where, values = self._range(lower, upper)
         key = ", ".join(canonical(column.column) for column in self._key)
-        sql = f"SELECT {self._hash}, {key} FROM {self._table}{where}"
+        sql = f"SELECT {self._hash}, {key} FROM {self._table} AS r{where}"
         return {tuple(found_key): found for found, *found_key in db.exec_driver_sql(sql, values)}
 
     def _range(self, lower: Bound | None, upper: Bound | None) -> tuple[str, tuple[str, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from sqlalchemy import Connection
@@ -55,3 +56,8 @@ def prepare(db: Connection) -> None:
 def driver(db: Connection) -> psycopg.Connection[Any]:
     """The driver's own connection, for COPY."""
     return cast("psycopg.Connection[Any]", db.connection.driver_connection)
+
+
+def copy(cursor: psycopg.Cursor[Any], statement: str, values: tuple[str, ...]) -> AbstractContextManager[psycopg.Copy]:
+    """Begin COPY. Without values the driver leaves a doubled per cent sign as it is, other than with ``execute``."""
+    return cursor.copy(statement.encode(), values) if values else cursor.copy(statement.replace("%%", "%").encode())

@@ -35,7 +35,7 @@ def finish_staging(db: Connection, plan: Plan) -> None:
     db.exec_driver_sql(sql.QUALIFY)
     staging = sql.written(plan.staging)
     if plan.before.exists:
-        for statement in (*carry.constraints_and_indexes(db, plan), *carry.rights(db, plan)):
+        for statement in (*carry.constraints_and_indexes(db, plan), *carry.properties(db, plan)):
             sql.run(db, statement)
     for index in plan.indexes:
         unique = "UNIQUE " if index.unique else ""

@@ -50,10 +50,9 @@ def register(db: Connection) -> None:
     connection.create_aggregate("saga_checksum", 1, Checksum)  # type: ignore[arg-type]  # typeshed wants *args
 
 
-def _is_utf8(text: bytes) -> bool:
+def _is_utf8(text: object) -> bool:
     """SQLite stores any bytes as text; Python, PostgreSQL and the chunk files know UTF-8 only."""
     try:
-        text.decode()
+        return not isinstance(text, bytes) or text.decode() is not None
     except UnicodeDecodeError:
         return False
-    return True

@@ -13,11 +13,13 @@ from saga_engine.actions.copy.dialect import Finding, Looked
 from saga_engine.actions.copy.plan import Lane
 from saga_engine.actions.copy.postgres import types
 from saga_engine.actions.copy.sqlite.declared import meaning
-from saga_engine.actions.copy.sqlite.sql import qualified, quote
+from saga_engine.actions.copy.sqlite.sql import joined, qualified, quote
 
 EXACT_FLOAT: Final = 2**53
 """From here on not every integer is a float."""
 CLASSES: Final = ("integer", "real", "text", "blob")
+CHECKS_AT_ONCE: Final = 500
+"""SQLite returns at most 2,000 columns."""
 STRICT_CLASSES: Final = {
     "INT": "'integer'", "INTEGER": "'integer'", "REAL": "'real', 'integer'", "TEXT": "'text'", "BLOB": "'blob'",
 }  # fmt: skip
@@ -25,16 +27,20 @@ STRICT_CLASSES: Final = {
 
 def look(db: Connection, table: Table, lanes: Sequence[Lane]) -> Looked:
     """See ``dialect.Dialect``."""
+    name = qualified(table.name)
+    size = joined([f"coalesce(length(CAST({quote(lane.source.name)} AS BLOB)), 1) + 1" for lane in lanes], " + ")
+    rows, size_bytes = db.exec_driver_sql(f"SELECT count(*), coalesce(sum({size}), 0) FROM {name}").one()
     checks = [(lane, sql) for lane in lanes for sql in _checks(lane, is_key=lane.source.name in table.key)]
-    counts = "".join(f", coalesce(sum({sql}), 0)" for _, sql in checks)
-    size = " + ".join(f"coalesce(length(CAST({quote(lane.source.name)} AS BLOB)), 1) + 1" for lane in lanes)
-    row = db.exec_driver_sql(f"SELECT count(*), coalesce(sum({size}), 0){counts} FROM {qualified(table.name)}").one()
-    rows, size_bytes, *bad = row
-    findings = [
-        Finding(lane.source.name, count, _key_of_one(db, table, sql), _why(lane, sql))
-        for (lane, sql), count in zip(checks, bad, strict=True)
-        if count
-    ]
+    findings: list[Finding] = []
+    for first in range(0, len(checks), CHECKS_AT_ONCE):
+        some = checks[first : first + CHECKS_AT_ONCE]
+        sums = ", ".join(f"coalesce(sum({sql}), 0)" for _, sql in some)
+        counts = db.exec_driver_sql(f"SELECT {sums} FROM {name}").one()
+        findings += [
+            Finding(lane.source.name, count, _key_of_one(db, table, sql), _why(lane, sql))
+            for (lane, sql), count in zip(some, counts, strict=True)
+            if count
+        ]
     return Looked(rows, size_bytes, tuple(findings))
 
 

@@ -15,7 +15,7 @@ from saga_engine.actions.copy.names import TableName
 from saga_engine.actions.copy.plan import Bound, Carried
 from saga_engine.actions.copy.sqlite.forms import FORMS, SqliteForm
 from saga_engine.actions.copy.sqlite.functions import driver
-from saga_engine.actions.copy.sqlite.sql import qualified, quote
+from saga_engine.actions.copy.sqlite.sql import joined, qualified, quote
 
 FETCH_ROWS: Final = 2_000
 """Rows are turned into text in batches of this size: large enough to be fast, small enough to be little memory."""
@@ -119,14 +119,6 @@ class SqliteRows:
         where = " AND ".join(condition for condition, _ in conditions)
         values = [column.value(item) for _, bound in conditions for column, item in zip(self._key, bound, strict=True)]
         return (f" WHERE {where}" if where else ""), tuple(values)
-
-
-def joined(parts: Sequence[str], by: str) -> str:
-    """Join SQL expressions in a balanced tree: SQLite refuses expressions that are more than 1,000 deep."""
-    if len(parts) == 1:
-        return parts[0]
-    middle = len(parts) // 2
-    return f"({joined(parts[:middle], by)}{by}{joined(parts[middle:], by)})"
 
 
 def _canonical(column: Carried) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
@@ -42,3 +43,11 @@ def is_strict(create_table: str) -> bool:
     """True for a STRICT table."""
     tail = _TAIL.search(create_table)
     return tail is not None and "STRICT" in tail[0].upper()
+
+
+def joined(parts: Sequence[str], by: str) -> str:
+    """Join SQL expressions in a balanced tree: SQLite refuses expressions that are more than 1,000 deep."""
+    if len(parts) == 1:
+        return parts[0]
+    middle = len(parts) // 2
+    return f"({joined(parts[:middle], by)}{by}{joined(parts[middle:], by)})"
