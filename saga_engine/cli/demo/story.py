@@ -177,18 +177,21 @@ class Story:
         """Show the run until it is there; a run that is parked or takes too long ends the demo with its reason."""
         end = time.monotonic() + CHAPTER_SECONDS_MAX
         with self._screen.bar() as bar:
-            while time.monotonic() < end:
+            while True:
                 run = engine.get(run_id)
                 bar.show(run)
                 if reached_it(run):
                     return run
-                if run.status == "parked" or run.ended or not any(worker.alive for worker in self._workers):
+                if self._stands_still(run) or time.monotonic() > end:
                     break
                 time.sleep(LOOK_SECONDS)
         log = self._workers[-1].log if self._workers else self._folder
         raise errors.SagaError(
             f"the demo stopped in {run.state} ({run.status}); ask `saga why {run.name}`, and see {log}"
         )
+
+    def _stands_still(self, run: RunView) -> bool:
+        return run.status == "parked" or run.ended or not any(worker.alive for worker in self._workers)
 
     def _in_target(self) -> str:
         """How many chunks the target's ledger has, and which attempt wrote them."""
