@@ -54,7 +54,7 @@ def run(attempt: Attempt, hands: Hands) -> e.Report | None:
 def _superseded(attempt: Attempt, hands: Hands, who: tuple[str, int, str], text: str) -> e.Report | None:
     """The ledger knows a newer attempt. If the store does not, it is older than the target: a backup was restored (W21)."""
     with hands.store.write() as db:
-        counts = tasks.still_held(db, attempt.incarnation, attempt.task.name, attempt.task.attempt)
+        counts = tasks.still_held(db, attempt.incarnation, attempt.lease)
     return e.ActionFailed(*who, f"the target's ledger is ahead of this store: {text}", park="W21") if counts else None
 
 

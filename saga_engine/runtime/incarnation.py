@@ -54,7 +54,7 @@ class Incarnation:
         self._lease = timedelta(seconds=limits.lease_seconds)
         self._stop = Flag()
         self._trusted_until = monotonic() + limits.lease_seconds
-        self._unknown: set[str] = set()
+        self._unknown: set[tasks.Lease] = set()
         birth = Birth(
             self.id,
             host(),
@@ -100,11 +100,11 @@ class Incarnation:
             now = self._store.clock(db)
             alive = incarnations.renew(db, self.id, len(mine), now, self._lease)
             held = tasks.held(db, self.id) if alive else {}
-            forgotten = {name for name in held if name not in mine}
-            tasks.release(db, self.id, [(name, held[name][0]) for name in forgotten & self._unknown], now)
+            forgotten = {lease for lease in held if lease[0] not in mine}
+            tasks.release(db, self.id, sorted(forgotten & self._unknown), now)
         if not alive:
             self.lost.set()
             return
         self._unknown = forgotten
         self._trusted_until = asked_at + self._limits.lease_seconds
-        self.asked_to_end = {name for name, (_, ending) in held.items() if ending}
+        self.asked_to_end = {name for (name, _), ending in held.items() if ending}

@@ -7,7 +7,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from saga_engine.runtime.life import is_dead
-from saga_engine.store import findings, incarnations, tasks
+from saga_engine.store import claims, findings, incarnations
 from saga_engine.store.connect import Store, retrying
 
 FREED_AT_ONCE: Final = 200
@@ -28,14 +28,14 @@ class Keeper:
         with self._store.read() as db:
             now = self._store.clock(db)
             rows = [row for row in incarnations.living(db) if row.id != self._me]
-            orphans = tasks.orphans(db)
+            orphans = claims.orphans(db)
         dead = [row.id for row in rows if _is_dead(row)]
         expired = any(row.lease_until < now for row in rows)
         if dead or expired:
             retrying(self._store, lambda db: self._end(db, dead))
         if not (dead or expired or orphans):
             return 0
-        return retrying(self._store, lambda db: tasks.free_ended(db, self._store.clock(db), FREED_AT_ONCE))
+        return retrying(self._store, lambda db: claims.free_ended(db, self._store.clock(db), FREED_AT_ONCE))
 
     def find(self) -> None:
         """Replace the findings that need a look beyond a run's own rows: no worker for its queue, or its version."""

@@ -47,6 +47,11 @@ class Attempt:
     """When it last gave a sign of life, on the worker's own clock."""
     timed_out: bool = False
 
+    @property
+    def lease(self) -> tuple[str, int]:
+        """The task's name and the attempt."""
+        return self.task.name, self.task.attempt
+
 
 @dataclass(frozen=True, slots=True)
 class Hands:
@@ -130,7 +135,7 @@ class LiveStep(Step[Any]):
         of, store = self._of, self._hands.store
         counts = retrying(
             store,
-            lambda db: tasks.note(db, of.incarnation, of.task.name, of.task.attempt, store.clock(db), **hints),
+            lambda db: tasks.note(db, of.incarnation, of.lease, store.clock(db), **hints),
         )
         if not counts:
             of.gone.set()
@@ -155,7 +160,7 @@ class LiveStep(Step[Any]):
             raise errors.LedgerMissing(connection=connection)
         seen = effects.Touch(self.run_id, self.key, connection, found)
         of = self._of
-        kept = retrying(self._hands.store, lambda db: effects.touch(db, seen, of.incarnation, of.task))
+        kept = retrying(self._hands.store, lambda db: effects.touch(db, seen, of.incarnation, of.lease))
         if kept is None:
             of.gone.set()
             raise errors.AttemptEnded

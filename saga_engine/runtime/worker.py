@@ -22,9 +22,9 @@ from saga_engine.runtime.slots import Slots
 from saga_engine.runtime.step import Attempt, Hands
 from saga_engine.runtime.targets import Targets
 from saga_engine.settings import Settings
-from saga_engine.store import tasks
+from saga_engine.store import claims, tasks
+from saga_engine.store.claims import Claimed, Kind, Menu
 from saga_engine.store.connect import retrying
-from saga_engine.store.tasks import Claimed
 
 GAVE_UP_EXIT: Final = 75
 """The exit code when half of the slots hang: start a new worker (CLI, "Exit codes")."""
@@ -192,16 +192,20 @@ class Worker:
     def _claim(self) -> list[Claimed]:
         """T1, where a look says that something is due."""
         loaded = list(self._pins.values())
+        menu = Menu(self._queues, tuple(loaded))
         with self._store.read() as db:
             now = self._store.clock(db)
-            due = tasks.next_due(db, self._queues, loaded)
-            self._due_later = due is not None and due > now and tasks.backs_off(db, self._queues, loaded)
-        if due is None or due > now:
-            return []
+            due = claims.look(db, menu)
+        self._due_later = due.action is not None and due.action > now
+        kinds: list[Kind] = ["action"] if due.action and due.action <= now else []
+        kinds += ["suspect"] if due.suspect else []
+        kinds += ["timer"] if due.timer and due.timer <= now else []
+        return [claimed for kind in kinds for claimed in self._claim_some(menu, kind)]
+
+    def _claim_some(self, menu: Menu, kind: Kind) -> list[Claimed]:
         free = self._slots.free
         return retrying(
-            self._store,
-            lambda db: tasks.claim(db, self._me.id, self._queues, loaded, free, self._store.clock(db)),
+            self._store, lambda db: claims.claim(db, self._me.id, menu, kind, free, self._store.clock(db))
         )
 
     def _take(self, claimed: Sequence[Claimed]) -> None:
@@ -217,8 +221,8 @@ class Worker:
             who = (task.name, task.attempt, self._me.id)
             if task.kind == "timer":
                 self._reports.append(e.TimerFired(*who))
-            elif claim.lost_by or task.ending or run.paused:
-                self._reports.append(e.AttemptLost(*who, claim.crashes, claim.lost_dead, claim.lost_by or "no worker"))
+            elif task.lost_by or task.ending or run.paused:
+                self._reports.append(e.AttemptLost(*who, claim.crashes, task.lost_dead, task.lost_by or "no worker"))
             else:
                 self._start(run, task)
 

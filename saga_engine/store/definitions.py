@@ -1,6 +1,6 @@
 """The saga definitions that this store has seen, and the store's own name."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -18,7 +18,8 @@ def register(db: sa.Connection, charts: Sequence[Chart]) -> dict[str, int]:
     known = _known(db, charts)
     for chart in charts:
         if chart.digest not in known:
-            _insert(db, definitions, saga=chart.name, version=chart.version, digest=chart.digest, spec=chart.spec)
+            row = {"saga": chart.name, "version": chart.version, "digest": chart.digest, "spec": chart.spec}
+            _insert(db, definitions, row)
     return _known(db, charts)
 
 
@@ -31,7 +32,7 @@ def identity(db: sa.Connection, now: datetime) -> str:
     """The store's uuid, made at the first look."""
     found = db.execute(select(store.c.uuid)).scalar_one_or_none()
     if found is None:
-        _insert(db, store, id=1, uuid=uuid4().hex, created_at=now)
+        _insert(db, store, {"id": 1, "uuid": uuid4().hex, "created_at": now})
         found = db.execute(select(store.c.uuid)).scalar_one()
     return str(found)
 
@@ -41,9 +42,7 @@ def _known(db: sa.Connection, charts: Sequence[Chart]) -> dict[str, int]:
     return {row.digest: row.id for row in db.execute(query)}
 
 
-def _insert(db: sa.Connection, table: sa.Table, **values: Any) -> None:
+def _insert(db: sa.Connection, table: sa.Table, row: Mapping[str, object]) -> None:
     """Insert unless another engine has just done so: both SQLite and PostgreSQL know ON CONFLICT DO NOTHING."""
-    if db.dialect.name == "postgresql":
-        db.execute(postgresql.insert(table).values(**values).on_conflict_do_nothing())
-    else:
-        db.execute(sqlite.insert(table).values(**values).on_conflict_do_nothing())
+    insert = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
+    db.execute(insert(table).values(**row).on_conflict_do_nothing())

@@ -1,11 +1,12 @@
-"""What is wrong with runs beyond their own rows: kept by the keeper, shown by ``why`` and to whoever queries the store."""
+"""What is wrong with runs beyond their own rows: kept by the keepers, shown by ``why`` and to whoever queries."""
 
 import json
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from saga_engine.store.schema import findings, incarnations, tasks
 
@@ -14,27 +15,30 @@ KEPT_MAX = 1_000
 
 
 def renew(db: sa.Connection, now: datetime) -> None:
-    """Bring the findings up to date: W01 and W10 of due tasks that no live worker serves."""
-    seen = {(run, code): evidence for run, code, evidence in _unserved(db, now)}
+    """Bring the findings up to date: W01 and W10 of due tasks that no live worker serves.
+
+    Several keepers may do so at once: what one has found already the others leave.
+    """
+    seen = _unserved(db, now)
     kept = {(row.run_id, row.code) for row in db.execute(select(findings.c.run_id, findings.c.code))}
-    for run, code in kept - set(seen):
+    # In one order: two keepers never wait for each other in a circle.
+    for run, code in sorted(kept - set(seen)):
         db.execute(delete(findings).where(findings.c.run_id == run, findings.c.code == code))
-    new = [
-        {"run_id": run, "code": code, "evidence": evidence, "since": now}
-        for (run, code), evidence in seen.items()
-        if (run, code) not in kept
-    ]
+    new = sorted(set(seen) - kept)
     if new:
-        db.execute(insert(findings), new)
+        insert = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
+        rows = [{"run_id": run, "code": code, "evidence": seen[run, code], "since": now} for run, code in new]
+        db.execute(insert(findings).on_conflict_do_nothing(), rows)
 
 
-def _unserved(db: sa.Connection, now: datetime) -> list[tuple[str, str, str]]:
-    """``(run, code, evidence)`` of due tasks whose queue, or whose definition, no live worker serves."""
+def _unserved(db: sa.Connection, now: datetime) -> dict[tuple[str, str], str]:
+    """``{(run, code): evidence}`` of due tasks whose queue, or whose definition, no live worker serves."""
     queues, loaded = _served(db)
     due = (
         select(tasks.c.run_id, tasks.c.queue, tasks.c.definition)
         .where(tasks.c.leased_by.is_(None), tasks.c.due_at.is_not(None), tasks.c.due_at <= now)
         .where(tasks.c.queue.not_in(queues) | tasks.c.definition.not_in(loaded))
+        .order_by(tasks.c.due_at)
         .limit(KEPT_MAX)
     )
     found: dict[tuple[str, str], str] = {}
@@ -43,7 +47,7 @@ def _unserved(db: sa.Connection, now: datetime) -> list[tuple[str, str, str]]:
             found[row.run_id, "W01"] = f"no live worker serves the queue {row.queue}"
         else:
             found[row.run_id, "W10"] = "no live worker has this version of the saga loaded"
-    return [(run, code, evidence) for (run, code), evidence in found.items()]
+    return found
 
 
 def _served(db: sa.Connection) -> tuple[list[str], list[int]]:

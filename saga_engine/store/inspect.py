@@ -81,7 +81,7 @@ def by_id_prefix(db: sa.Connection, prefix: str, limit: int = 5) -> list[tuple[s
 
 
 def _between(column: sa.Column[str], prefix: str) -> sa.ColumnElement[bool]:
-    """A prefix as a range, which every collation of both databases serves by a plain index: digits and letters only."""
+    """A prefix as a range, served by a plain index: these columns are compared byte by byte, and hold no "~"."""
     return sa.and_(column >= prefix, column < prefix + "~")
 
 
@@ -98,7 +98,7 @@ def tasks_of(db: sa.Connection, run_id: str) -> Sequence[sa.Row[Any]]:
 
 
 def open_approvals(db: sa.Connection, limit: int = 200) -> Sequence[sa.Row[Any]]:
-    """Gates that wait for people, the first to expire first, with what is shown and the run's row. ix_saga_approvals_open."""
+    """Gates that wait for people, the first to expire first, with their runs' rows. ix_saga_approvals_open."""
     given = (
         select(func.count())
         .select_from(votes)
@@ -145,7 +145,7 @@ def event_known(db: sa.Connection, run_id: str, source: str, dedup_key: str) -> 
 def durability(db: sa.Connection) -> Mapping[str, str]:
     """The settings of this session that decide what a crash can take away, as the database itself states them."""
     if db.dialect.name == "postgresql":
-        names = ("server_version", "fsync", "synchronous_commit", "full_page_writes")
+        names: tuple[str, ...] = ("server_version", "fsync", "synchronous_commit", "full_page_writes")
         return {name: str(db.exec_driver_sql(f"SHOW {name}").scalar_one()) for name in names}
     names = ("journal_mode", "synchronous", "foreign_keys")
     found = {name: str(db.exec_driver_sql(f"PRAGMA {name}").scalar_one()) for name in names}

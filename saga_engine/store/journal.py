@@ -38,7 +38,7 @@ _LINES = (
 
 
 def holds(db: sa.Connection, entry: Entry, at: datetime) -> bool:
-    """Whether this very decision was committed. Waits, under the run's lock, for the transaction that nobody heard of."""
+    """Whether this very decision was committed: waits, under the run's lock, for the transaction in doubt."""
     db.execute(_LOCK, {"run_id": entry.run_id})
     after = entry.decision.after.revision
     found = lines(db, entry.run_id, after - 1, 1)
@@ -48,13 +48,35 @@ def holds(db: sa.Connection, entry: Entry, at: datetime) -> bool:
 _LOCK = select(runs.c.id).where(runs.c.id == bindparam("run_id")).with_for_update(key_share=True)
 
 
-def broken_at(chain: Iterator[Line]) -> int | None:
-    """The first revision that is missing, out of order or changed; None where the chain is whole."""
-    previous = NO_HASH
+def verify(db: sa.Connection, run_id: str) -> int | None:
+    """The first revision at which the stored history of a run cannot be true; None where the chain is whole.
+
+    The run's row keeps head and length, so that a history cut off at its end is found too.
+    """
+    head = db.execute(_HEAD, {"run_id": run_id}).one()
+    return broken_at(_all(db, run_id), head.revision, bytes(head.journal_hash))
+
+
+def broken_at(chain: Iterator[Line], length: int, head: bytes) -> int | None:
+    """The first revision that is missing, out of order, changed or too many, for a chain that ends in *head*."""
+    previous, expected = NO_HASH, 0
     for expected, line in enumerate(chain, start=1):
-        if line.revision != expected:
+        if line.revision != expected or expected > length:
             return expected
         if line.hash != line_hash(previous, line.revision, line.at, line.event, line.commands):
             return expected
         previous = line.hash
-    return None
+    if expected < length:
+        return expected + 1
+    return None if previous == head else length
+
+
+def _all(db: sa.Connection, run_id: str) -> Iterator[Line]:
+    """Every line, page by page."""
+    after = 0
+    while page := lines(db, run_id, after):
+        yield from page
+        after = page[-1].revision
+
+
+_HEAD = select(runs.c.revision, runs.c.journal_hash).where(runs.c.id == bindparam("run_id"))

@@ -25,18 +25,24 @@ from saga_engine.store.statements import WRITES
 
 def record(db: sa.Connection, entries: Sequence[Entry], now: datetime) -> list[Entry]:
     """Write *entries*, at most one for each run, inside the caller's transaction; return those whose run has moved."""
+    assert len({entry.run_id for entry in entries}) == len(entries), "two decisions on one snapshot exclude each other"
     heads = _lock(db, [entry.run_id for entry in entries if entry.new is None])
-    kept = [entry for entry in entries if entry.new or _unmoved(entry.before, heads.get(entry.run_id))]
     batch: Batch = defaultdict(list)
-    for entry in kept:
-        pinned, previous = _chained(entry, heads)
-        collect(batch, entry, pinned, previous, now)
+    moved = []
+    for entry in entries:
+        after = entry.decision.after
+        assert after.ended or after.tasks, f"{after.run_id} would be live without an open task: nobody would look again"
+        if entry.new or _unmoved(entry.before, heads.get(entry.run_id)):
+            pinned, previous = _chained(entry, heads)
+            collect(batch, entry, pinned, previous, now)
+        else:
+            moved.append(entry)
     hit("store.record.before_write")
     for name, statement in WRITES.items():
         if batch[name]:
             db.execute(statement, batch[name])
             hit(f"store.record.{name}")
-    return [entry for entry in entries if entry not in kept]
+    return moved
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,8 @@ from typing import Any
 from saga_engine.domain import codec
 from saga_engine.domain import commands as c
 from saga_engine.domain.draft import Decision
-from saga_engine.domain.events import Event
+from saga_engine.domain.events import AttemptLost, Event
 from saga_engine.domain.snapshot import OpenGate, Snapshot, Task
-
 
 NO_HASH = b""
 """What the first journal line of a run is chained to."""
@@ -74,7 +73,7 @@ def collect(batch: Batch, entry: Entry, pinned: Pinned, previous: bytes, now: da
     else:
         batch["run_changes"].append(_run_changes(before, after, digest, now))
     _pauses(batch, commands, after)
-    _tasks(batch, before, after, pinned, now)
+    _tasks(batch, entry, pinned, now)
     _results(batch, before, after)
     _undo(batch, before, after)
     _inbox(batch, commands, after)
@@ -136,17 +135,31 @@ def _pauses(batch: Batch, commands: Sequence[c.Command], after: Snapshot) -> Non
     for command in commands:
         if isinstance(command, c.Pause):
             batch["pauses"].append({"run": after.run_id, "by": command.actor, "why": command.reason})
+        elif isinstance(command, c.Resume):
+            batch["pauses"].append({"run": after.run_id, "by": None, "why": None})
 
 
-def _tasks(batch: Batch, before: Snapshot, after: Snapshot, pinned: Pinned, now: datetime) -> None:
-    old = {task.name: task for task in before.tasks}
-    new = {task.name: task for task in after.tasks}
+def _tasks(batch: Batch, entry: Entry, pinned: Pinned, now: datetime) -> None:
+    old = {task.name: task for task in entry.before.tasks}
+    new = {task.name: task for task in entry.decision.after.tasks}
+    forgiven = _forgiven(entry)
     batch["tasks_gone"] += [{"ta": name} for name in old if name not in new]
     for name, task in new.items():
         if name not in old:
-            batch["tasks"].append(_new_task(task, after.run_id, pinned, now))
+            batch["tasks"].append(_new_task(task, entry.run_id, pinned, now))
         elif task is not old[name] and task != old[name]:
-            batch["task_changes"].append(_task_changes(old[name], task, now))
+            batch["task_changes"].append(_task_changes(old[name], task, now, forgiven=name in forgiven))
+
+
+def _forgiven(entry: Entry) -> set[str]:
+    """The tasks of which an attempt reported, or on which a person decided: from now on they are not suspect.
+
+    That a worker was lost proves nothing of the kind, and a pause decides on nothing.
+    """
+    if isinstance(entry.event, AttemptLost):
+        return set()
+    decided = (c.SetDue, c.EndAttempt, c.Park)
+    return {command.task for command in entry.decision.commands if isinstance(command, decided)}
 
 
 def _task_part(task: Task) -> dict[str, Any]:
@@ -158,6 +171,8 @@ def _task_part(task: Task) -> dict[str, Any]:
         "attempt": task.attempt,
         "leased_by": task.leased_by,
         "failures": task.failures,
+        "lost_by": task.lost_by,
+        "lost_dead": task.lost_dead,
         "ending": task.ending,
         "error": task.error,
         "parked_code": parked and parked.code,
@@ -184,23 +199,28 @@ def _new_task(task: Task, run_id: str, pinned: Pinned, now: datetime) -> dict[st
     }
 
 
-def _task_changes(old: Task, new: Task, now: datetime) -> dict[str, Any]:
-    """A report has come in, or a person has acted: whatever killed workers before, this task is not suspect now."""
-    leased_at = now if new.leased_by and new.leased_by != old.leased_by else None
-    return {"ta": new.name, "crashes": 0, "leased_at_new": leased_at, **_task_part(new)}
+def _task_changes(old: Task, new: Task, now: datetime, *, forgiven: bool) -> dict[str, Any]:
+    leased_at = now if new.leased_by and new.attempt != old.attempt else None
+    return {"ta": new.name, "forgiven": forgiven, "leased_at_new": leased_at, **_task_part(new)}
 
 
 def _results(batch: Batch, before: Snapshot, after: Snapshot) -> None:
-    for i, result in enumerate(after.results):
-        key = {"run_id": after.run_id, "state": result.state, "visit": result.visit, "source": result.source}
-        if i >= len(before.results):
+    for position, result in enumerate(after.results, start=1):
+        if position > len(before.results):
             batch["results"].append(
-                {**key, "value": result.value, "revision": result.revision, "undone": result.undone}
+                {
+                    "run_id": after.run_id,
+                    "position": position,
+                    "state": result.state,
+                    "visit": result.visit,
+                    "source": result.source,
+                    "value": result.value,
+                    "revision": result.revision,
+                    "undone": result.undone,
+                }
             )
-        elif result.undone != before.results[i].undone:
-            batch["results_undone"].append(
-                {"r": after.run_id, "st": result.state, "vi": result.visit, "so": result.source}
-            )
+        elif result.undone != before.results[position - 1].undone:
+            batch["results_undone"].append({"r": after.run_id, "po": position, "undone": result.undone})
 
 
 def _undo(batch: Batch, before: Snapshot, after: Snapshot) -> None:

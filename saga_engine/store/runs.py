@@ -20,9 +20,9 @@ _RUNS = (
     .where(runs.c.id.in_(IDS))
 )
 # ix_saga_tasks_run_id.
-_TASKS = select(tasks).where(tasks.c.run_id.in_(IDS)).order_by(tasks.c.run_id, tasks.c.position, tasks.c.name)
+_TASKS = select(tasks).where(tasks.c.run_id.in_(IDS))
 # Primary keys of saga_results, saga_undo and saga_inbox: run_id first.
-_RESULTS = select(results).where(results.c.run_id.in_(IDS)).order_by(results.c.run_id, results.c.revision)
+_RESULTS = select(results).where(results.c.run_id.in_(IDS)).order_by(results.c.run_id, results.c.position)
 _UNDO = select(undo).where(undo.c.run_id.in_(IDS)).order_by(undo.c.run_id, undo.c.position)
 _INBOX = (
     select(inbox).where(inbox.c.run_id.in_(IDS), inbox.c.fate == "waiting").order_by(inbox.c.run_id, inbox.c.number)
@@ -96,7 +96,7 @@ def _snapshot(row: sa.Row[Any], parts: Mapping[str, list[sa.Row[Any]]]) -> Snaps
         cancelling=row.cancelling,
         rollback_to=row.rollback_to,
         visits=json.loads(row.visits),
-        tasks=tuple(map(task_of, parts["tasks"])),
+        tasks=tuple(sorted(map(task_of, parts["tasks"]), key=_made)),
         results=tuple(Result(r.state, r.visit, r.source, r.value, r.revision, r.undone) for r in parts["results"]),
         undo=tuple(UndoEntry(r.position, r.state, r.visit, r.task, r.revision, r.status) for r in parts["undo"]),
         inbox=tuple(WaitingEvent(r.number, r.name, r.payload, r.actor, r.source) for r in parts["inbox"]),
@@ -123,7 +123,14 @@ def task_of(row: sa.Row[Any]) -> Task:
         outcome=row.outcome,
         about=row.about,
         error=row.error,
+        lost_by=row.lost_by,
+        lost_dead=row.lost_dead,
     )
+
+
+def _made(task: Task) -> tuple[int, ...]:
+    """In the order in which decisions made them: a name is ``run.revision[.n]``."""
+    return tuple(map(int, task.name.split(".")[1:]))
 
 
 def _gate(gates: list[sa.Row[Any]], given: list[sa.Row[Any]]) -> OpenGate | None:
@@ -140,4 +147,5 @@ def _gate(gates: list[sa.Row[Any]], given: list[sa.Row[Any]]) -> OpenGate | None
         expires_at=gate.expires_at,
         not_starter=gate.not_starter,
         votes=tuple(Vote(v.actor, v.approved, v.reason, v.at) for v in given),
+        state=gate.state,
     )

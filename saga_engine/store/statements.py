@@ -33,7 +33,8 @@ _TASK = (
     "attempt",
     "leased_by",
     "failures",
-    "crashes",
+    "lost_by",
+    "lost_dead",
     "ending",
     "error",
     "parked_code",
@@ -59,18 +60,12 @@ WRITES: Mapping[str, sa.Insert | sa.Update | sa.Delete] = {
         s.tasks,
         _TASK,
         leased_at=func.coalesce(bindparam("leased_at_new", type_=s.Moment), s.tasks.c.leased_at),
-        lost_by=sa.null(),
-        lost_dead=sa.null(),
+        crashes=sa.case((bindparam("forgiven", type_=sa.Boolean), 0), else_=s.tasks.c.crashes),
     ).where(s.tasks.c.name == bindparam("ta")),
     "tasks": insert(s.tasks),
     "results": insert(s.results),
-    "results_undone": update(s.results)
-    .values(undone=True)
-    .where(
-        s.results.c.run_id == bindparam("r"),
-        s.results.c.state == bindparam("st"),
-        s.results.c.visit == bindparam("vi"),
-        s.results.c.source == bindparam("so"),
+    "results_undone": _changes(s.results, ("undone",)).where(
+        s.results.c.run_id == bindparam("r"), s.results.c.position == bindparam("po")
     ),
     "undo": insert(s.undo),
     "undo_changes": _changes(s.undo, ("status",)).where(

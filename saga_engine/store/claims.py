@@ -1,0 +1,182 @@
+"""T1: workers lease tasks that are due, and the tasks of ended incarnations are freed.
+
+A claim locks tasks only and waits for nobody. None of these statements touches a run's revision; the attempt that a
+claim raises is the fence.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal, TypeAlias
+
+import sqlalchemy as sa
+from sqlalchemy import bindparam, select, update
+
+from saga_engine.failpoints import hit
+from saga_engine.store.schema import Moment, incarnations, tasks
+from saga_engine.store.tasks import lost_to
+
+Kind: TypeAlias = Literal["action", "suspect", "timer"]
+"""What is claimed: actions; one with which a worker has died before, to run alone; timers, which need no slot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Menu:
+    """What a worker takes: tasks of these queues, of the definitions that it has loaded."""
+
+    queues: tuple[str, ...]
+    loaded: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A task as a claim leased it, and how often a worker has died with it."""
+
+    name: str
+    run_id: str
+    kind: str
+    attempt: int
+    crashes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """When the first task of each kind comes due; None where there is none. *suspect*: the first action is one."""
+
+    action: datetime | None = None
+    timer: datetime | None = None
+    suspect: bool = False
+
+
+def look(db: sa.Connection, menu: Menu) -> Due:
+    """What comes due next, now or later, of what nobody holds. Locks nothing."""
+    actions = [row for queue in menu.queues if (row := db.execute(_NEXT_ACTION, _of(menu, queue)).first())]
+    timers = [row for queue in menu.queues if (row := db.execute(_NEXT_TIMER, _of(menu, queue)).first())]
+    first = min(actions, key=lambda row: row.due_at, default=None)
+    return Due(
+        action=first.due_at if first else None,
+        timer=min((row.due_at for row in timers), default=None),
+        suspect=first is not None and first.crashes > 0,
+    )
+
+
+def claim(db: sa.Connection, incarnation: str, menu: Menu, kind: Kind, limit: int, now: datetime) -> list[Claimed]:  # noqa: PLR0917  the words of a claim
+    """Lease up to *limit* due tasks to *incarnation*, from each queue in turn, oldest due first.
+
+    Two incarnations never hold the same task. When this one ends, another may lease it; its attempt will be higher.
+    An incarnation that has ended gets nothing.
+    """
+    found: list[sa.Row[Any]] = []
+    for queue in menu.queues:
+        if len(found) < limit:
+            wanted = {"me": incarnation, "now": now, "most": limit - len(found), **_of(menu, queue)}
+            found += sorted(db.execute(_CLAIM[kind], wanted), key=lambda row: row.due_at)
+    hit("store.claim.before_commit")
+    return [Claimed(row.name, row.run_id, row.kind, row.attempt, row.crashes) for row in found]
+
+
+def free_ended(db: sa.Connection, now: datetime, limit: int) -> int:
+    """Free up to *limit* tasks of ended incarnations: due at once, one crash more, the holder's end remembered.
+
+    In a transaction of its own, before a claim: together they deadlocked with T2 in a trial.
+    """
+    rows = db.execute(_ORPHANS, {"most": limit}).all()
+    if rows:
+        hit("store.free.before_write")
+        db.execute(_FREE, [_freed(row, now) for row in rows])
+    return len(rows)
+
+
+def orphans(db: sa.Connection) -> bool:
+    """Whether an ended incarnation still holds a task. ix_saga_tasks_leased."""
+    return db.execute(_ANY_ORPHAN).first() is not None
+
+
+def _of(menu: Menu, queue: str) -> dict[str, Any]:
+    return {"of_queue": queue, "loaded": list(menu.loaded)}
+
+
+# One queue at a time: only then do the indexes give the oldest first, without sorting everything that is due.
+# The literals are those of the partial indexes; a bound value could not be proven equal to them.
+_UNHELD: Final = sa.and_(
+    tasks.c.leased_by.is_(None),
+    tasks.c.due_at.is_not(None),
+    tasks.c.queue == bindparam("of_queue"),
+    tasks.c.definition.in_(bindparam("loaded", expanding=True)),
+)
+_TIMER: Final[sa.ColumnElement[str]] = sa.literal_column("'timer'")
+_IS: Final[Mapping[Kind, sa.ColumnElement[bool]]] = {
+    "action": sa.and_(tasks.c.kind != _TIMER, tasks.c.crashes == 0),
+    "suspect": sa.and_(tasks.c.kind != _TIMER, tasks.c.crashes > 0),
+    "timer": tasks.c.kind == _TIMER,
+}
+
+
+def _next(condition: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """ix_saga_tasks_due or ix_saga_tasks_timers: its first row."""
+    query = select(tasks.c.due_at, tasks.c.crashes).where(_UNHELD, condition)
+    return query.order_by(tasks.c.due_at).limit(sa.literal_column("1"))
+
+
+_NEXT_ACTION: Final = _next(tasks.c.kind != _TIMER)
+_NEXT_TIMER: Final = _next(tasks.c.kind == _TIMER)
+
+
+def _claiming(condition: sa.ColumnElement[bool]) -> sa.UpdateBase:
+    """ix_saga_tasks_due or ix_saga_tasks_timers, then the primary keys of saga_tasks and saga_incarnations."""
+    due = (
+        select(tasks.c.name)
+        .where(_UNHELD, condition, tasks.c.due_at <= bindparam("now", type_=Moment))
+        .order_by(tasks.c.due_at)
+        .limit(bindparam("most", type_=sa.Integer))
+        .with_for_update(skip_locked=True)
+        .cte("due")
+        # Without this, PostgreSQL may run the sub-select again and lease more than was asked for.
+        .prefix_with("MATERIALIZED", dialect="postgresql")
+    )
+    living = sa.exists().where(incarnations.c.id == bindparam("me"), incarnations.c.ended_at.is_(None))
+    return (
+        update(tasks)
+        .where(tasks.c.name.in_(select(due.c.name)), tasks.c.leased_by.is_(None), living)
+        .values(leased_by=bindparam("me"), leased_at=bindparam("now", type_=Moment), attempt=tasks.c.attempt + 1)
+        .returning(tasks.c.name, tasks.c.run_id, tasks.c.kind, tasks.c.due_at, tasks.c.attempt, tasks.c.crashes)
+    )
+
+
+_CLAIM: Final[Mapping[Kind, sa.UpdateBase]] = {kind: _claiming(condition) for kind, condition in _IS.items()}
+
+
+def _freed(row: sa.Row[*tuple[Any, ...]], now: datetime) -> dict[str, Any]:
+    """Who ended in order has handed back what was running: the rest was never started, and nobody is missing."""
+    crashed = row.ended_how != "released"
+    return {
+        "ta": row.name,
+        "crash": int(crashed),
+        "now": now,
+        "runner": f"{row.host} pid {row.pid}" if crashed else None,
+        "dead": row.ended_how == "dead",
+    }
+
+
+_ENDED_HOLDER: Final = sa.and_(tasks.c.leased_by.is_not(None), incarnations.c.ended_at.is_not(None))
+_HELD_TASKS: Final = tasks.join(incarnations, incarnations.c.id == tasks.c.leased_by)
+_ANY_ORPHAN: Final = select(tasks.c.name).select_from(_HELD_TASKS).where(_ENDED_HOLDER).limit(sa.literal_column("1"))
+# ix_saga_tasks_leased, then the primary key of saga_incarnations.
+_ORPHANS: Final = (
+    select(tasks.c.name, incarnations.c.host, incarnations.c.pid, incarnations.c.ended_how)
+    .select_from(_HELD_TASKS)
+    .where(_ENDED_HOLDER)
+    .limit(bindparam("most", type_=sa.Integer))
+    .with_for_update(of=tasks, skip_locked=True)
+)
+_FREE: Final = (
+    update(tasks)
+    .where(tasks.c.name == bindparam("ta"), tasks.c.leased_by.is_not(None))
+    .values(
+        leased_by=None,
+        leased_at=None,
+        due_at=sa.func.coalesce(tasks.c.due_at, bindparam("now", type_=Moment)),
+        crashes=tasks.c.crashes + bindparam("crash", type_=sa.Integer),
+        **lost_to(bindparam("runner", type_=sa.Text), bindparam("dead", type_=sa.Boolean)),
+    )
+)

@@ -1,0 +1,56 @@
+"""What every table is written with: one metadata, times with a zone, names compared byte by byte."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import TEXT, TIMESTAMP
+
+# Ids and what begins with one: compared byte by byte on both databases, so that a prefix is a range whatever language
+# PostgreSQL was set up for.
+Name = sa.Text().with_variant(TEXT(collation="C"), "postgresql")
+
+
+class Moment(sa.TypeDecorator[datetime]):
+    """A time with zone UTC: timestamptz on PostgreSQL, sortable text on SQLite."""
+
+    impl = sa.DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        """timestamptz where there is one."""
+        return dialect.type_descriptor(TIMESTAMP(timezone=True) if dialect.name == "postgresql" else sa.DateTime())
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        """SQLite keeps no zone: UTC is understood."""
+        if value is None or dialect.name == "postgresql":
+            return value
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002  SQLAlchemy's signature
+        """Always aware, always UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def run() -> sa.Column[str]:
+    """The run that a row belongs to."""
+    return sa.Column("run_id", sa.ForeignKey("saga_runs.id"), nullable=False)
+
+
+def one_of(column: str, *values: str) -> sa.CheckConstraint:
+    """The column holds one of *values*."""
+    quoted = ", ".join(f"'{value}'" for value in values)
+    return sa.CheckConstraint(f"{column} IN ({quoted})", name=column)
