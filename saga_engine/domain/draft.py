@@ -1,7 +1,7 @@
 """A decision being made: the commands so far and the run as they leave it, so that one step sees the one before."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from saga_engine.domain import commands as c
@@ -100,8 +100,3 @@ class Draft:
             return bool(guard(subject, self.chart.facts(self.run)) if takes_facts(guard) else guard(subject))
         except Exception as error:
             raise Halted("W16", f"guard {named(guard)} raised {type(error).__name__}: {error}") from error
-
-
-def as_leased(task: Task, attempt: int, incarnation: str) -> Task:
-    """*task* as a claim leaves it."""
-    return replace(task, attempt=attempt, leased_by=incarnation)

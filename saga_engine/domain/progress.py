@@ -15,10 +15,11 @@ STEPS_PER_TRANSITION: Final = 8
 
 def advance(draft: Draft) -> None:
     """Go on until the run waits: for an attempt, a time, an event or a person."""
-    for _ in range(STEPS_PER_TRANSITION * draft.budget.transitions):
-        if not _one(draft):
-            return
-    raise AssertionError(f"{draft.run.run_id} goes in circles in {draft.run.state}")
+    most = STEPS_PER_TRANSITION * (draft.budget.transitions + draft.run.transitions) + len(draft.run.inbox)
+    steps = 0
+    while _one(draft):
+        steps += 1
+        assert steps <= most, f"{draft.run.run_id} goes in circles in {draft.run.state}"
 
 
 def _one(draft: Draft) -> bool:

@@ -14,7 +14,7 @@ from saga_engine.domain import commands as c
 from saga_engine.domain import events as e
 from saga_engine.domain.chart import Budget, Chart
 from saga_engine.domain.decide import decide
-from saga_engine.domain.draft import Decision, as_leased
+from saga_engine.domain.draft import Decision
 from saga_engine.domain.evolve import evolve, settled
 from saga_engine.domain.snapshot import Snapshot, Task
 from saga_engine.domain.values import ParkCode
@@ -185,10 +185,6 @@ def event(name: str, payload: str = '{"text":""}') -> e.EventReceived:
 def drive(write: Callable[[Lines], None], budget: Budget | None = None) -> Drive:
     """A run of a saga written in place."""
     return Drive(charted(write), budget)
-
-
-def leased(task: Task, attempt: int = 1) -> Task:
-    return as_leased(task, attempt, WORKER)
 
 
 def shown(run: Snapshot) -> list[str]:

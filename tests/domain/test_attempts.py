@@ -74,6 +74,14 @@ def test_an_attempt_that_ends_for_a_retry_can_still_be_left_by_a_cancel() -> Non
     assert run.line == ["undo A: due 0:00:00"]
 
 
+def test_an_attempt_that_was_asked_to_end_is_not_asked_again_by_the_next_move() -> None:
+    run = step()
+    run.send("reject")
+    decision = run.tell(CANCEL)
+    assert [type(command) for command in decision.commands] == [c.BeginRollback, c.SetUndo, c.CloseTask, c.Move]
+    assert (run.where, run.line) == (("BACK", "running"), ["step A: ending, then leave"])
+
+
 # --- no report comes: the lease ended, or the grace is over
 
 

@@ -8,8 +8,8 @@ from saga_engine.domain import commands as c
 from saga_engine.domain import events as e
 from saga_engine.domain.chart import Budget
 from saga_engine.domain.snapshot import Snapshot, Task, UndoEntry
-from tests.domain.driver import CANCEL, PAUSE, ROLLBACK, START, Drive, drive, event
-from tests.domain.sagas import ONE, Lines, S, bye, defer, hello, ignore, nothing, one, reject, two
+from tests.domain.driver import CANCEL, PAUSE, RETRY, ROLLBACK, START, Drive, drive, event
+from tests.domain.sagas import ONE, Lines, S, bye, defer, hello, ignore, nothing, odd_note, one, reject, two
 
 
 def noisy(saga: Lines) -> None:
@@ -300,6 +300,19 @@ def test_no_more_events_wait_than_the_bound_says() -> None:
     error = run.refused(event("defer"))
     assert (str(error), error.exit_code) == ("2 events wait for this run already; send it again when some are taken", 7)
     assert run.send("ignore").after.revision == 4  # what does not wait needs no room
+
+
+def test_many_waiting_events_whose_guards_raise_are_all_parked_in_one_decision() -> None:
+    def write(saga: Lines) -> None:
+        saga.at(S.A).run(one).then(S.B)
+        saga.at(S.B).run(two).on(defer, S.C, when=odd_note).then(S.C)
+
+    run = drive(write, Budget(transitions=1, inbox=50))
+    for _ in range(50):
+        run.send("defer")
+    run.succeeds(ONE)
+    run.tell(RETRY)
+    assert (run.where, len(run.beside)) == (("B", "parked"), 100)
 
 
 def test_an_event_key_is_remembered_whatever_becomes_of_the_event() -> None:

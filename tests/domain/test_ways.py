@@ -6,7 +6,7 @@ from saga_engine.domain import commands as c
 from saga_engine.domain.chart import Budget
 from saga_engine.domain.definition.values import Retry, hours, seconds
 from saga_engine.domain.snapshot import Parked
-from tests.domain.driver import CANCEL, RETRY, SKIP, Drive, drive, event
+from tests.domain.driver import CANCEL, PAUSE, RESUME, RETRY, SKIP, Drive, drive, event
 from tests.domain.sagas import (
     NINE,
     ONE,
@@ -124,6 +124,16 @@ def test_retry_asks_the_guard_of_a_parked_event_again() -> None:
     run.chart = drive(lambda saga: saga.at(S.A).run(two).on(defer, S.B).then(S.C)).chart
     run.tell(RETRY)
     assert (run.where, run.run.inbox, run.beside) == (("B", "completed"), (), [])
+
+
+def test_a_parked_event_that_is_retried_while_the_run_is_paused_acts_at_the_resume() -> None:
+    run = drive(odd_event)
+    run.send("defer")
+    run.chart = drive(lambda saga: saga.at(S.A).run(two).on(defer, S.B).then(S.C)).chart
+    run.tell(PAUSE)
+    assert run.tell(RETRY).commands == (c.CloseTask("r.2.1"),)
+    assert (run.where, len(run.run.inbox)) == (("A", "running"), 1)
+    assert run.tell(RESUME).after.state == "B"
 
 
 def test_skip_drops_a_parked_event() -> None:
