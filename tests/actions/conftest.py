@@ -12,6 +12,7 @@ from tests.actions.support import Database, Mover, move
 
 Moving = Callable[..., Mover]
 KINDS = ("sqlite", "postgresql")
+CROSSED = [("sqlite", "postgresql"), ("postgresql", "sqlite")]
 
 
 @pytest.fixture(params=[f"{source}-{target}" for source in KINDS for target in KINDS])

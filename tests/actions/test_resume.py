@@ -12,10 +12,17 @@ from saga_engine.actions.copy.plan import Move
 from saga_engine.errors import AttemptEnded, ExportDamaged, ExportGone
 from saga_engine.testing import UnitStep
 from tests.actions.compare import unequal
-from tests.actions.conftest import Moving
+from tests.actions.conftest import CROSSED, Moving
 from tests.actions.support import Database, Mover
 
 ROWS = [(number, f"text {number}") for number in range(10)]
+
+
+@pytest.fixture(params=CROSSED)
+def kinds(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """Each kind of database once as a source and once as a target."""
+    pair: tuple[str, str] = request.param
+    return pair
 
 
 @pytest.fixture

@@ -10,11 +10,18 @@ from saga_engine.actions.copy.export import drop_export
 from saga_engine.actions.copy.load import load, target_as_before, unload
 from saga_engine.domain.definition.values import InDoubt
 from saga_engine.errors import AttemptEnded, Superseded, UndoNotVerified
-from tests.actions.conftest import Moving
+from tests.actions.conftest import CROSSED, Moving
 from tests.actions.support import Database, Mover
 from tests.actions.test_resume import ROWS, stop_after
 
 OLD = [(1, "old"), (99, "older")]
+
+
+@pytest.fixture(params=CROSSED)
+def kinds(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """Each kind of database once as a source and once as a target."""
+    pair: tuple[str, str] = request.param
+    return pair
 
 
 @pytest.fixture

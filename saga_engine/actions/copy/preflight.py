@@ -103,7 +103,10 @@ def _look(move: Move, here: Asked, table: Table, drawn: Drawn) -> Looked:
     """Go through the rows once, for values that would not arrive, and for the room that their text needs."""
     with here.transaction() as db:
         looked = here.dialect.look(db, table, drawn.lanes)
-    found = [f"column {f.column}: {f.rows} rows have {f.why}, such as key {f.key}" for f in looked.findings]
+    found = [
+        f"column {one.column}: {f'{one.rows} rows have' if one.rows > 1 else '1 row has'} {one.why}, such as key {one.key}"
+        for one in looked.findings
+    ]
     problems.refuse(table.name, [*found, *problems.room(Path(move.exports), round(looked.bytes * ROOM_FACTOR))])
     return looked
 

@@ -18,7 +18,9 @@ SELECT DISTINCT pg_describe_object(d.classid, d.objid, 0) || ' depends on it'
             c.reltype, (SELECT t.typarray FROM pg_type t WHERE t.oid = c.reltype AND t.typarray <> 0))))
  WHERE c.oid = %(table)s::regclass
    AND NOT (d.classid = 'pg_constraint'::regclass
-            AND EXISTS (SELECT FROM pg_constraint o WHERE o.oid = d.objid AND o.conrelid = c.oid))"""
+            AND EXISTS (SELECT FROM pg_constraint o WHERE o.oid = d.objid AND o.conrelid = c.oid))
+   AND NOT (d.classid = 'pg_rewrite'::regclass
+            AND EXISTS (SELECT FROM pg_rewrite r WHERE r.oid = d.objid AND r.ev_class = c.oid))"""
 _PROPERTIES: Final = """
 SELECT w.why FROM pg_class c CROSS JOIN LATERAL (VALUES
     (c.relkind = 'p', 'it is partitioned'), (c.relispartition, 'it is a partition'),
@@ -36,6 +38,7 @@ SELECT w.why FROM pg_class c CROSS JOIN LATERAL (VALUES
 
 def refusals(db: Connection, table: Table) -> list[str]:
     """See ``dialect.Dialect``."""
+    db.exec_driver_sql(sql.QUALIFY)
     values = {"table": sql.written(table.name)}
     return [
         f"{table.name} cannot be replaced: {why}"

@@ -63,7 +63,7 @@ def _checks(lane: Lane, *, is_key: bool) -> list[str]:
     if lane.source.form not in ("integer", "float", "bytes", "boolean"):
         checks.append(f"(typeof({c}) = 'text' AND NOT saga_is_utf8(CAST({c} AS BLOB)))")
     if lane.source.form == "text":
-        checks.append(f"(instr({c}, char(0)) > 0)")
+        checks.append(f"(typeof({c}) = 'text' AND instr({c}, char(0)) > 0)")
     return checks
 
 
