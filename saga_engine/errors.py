@@ -285,3 +285,13 @@ class TargetChanged(MoveError):
 
 class NoticeFailed(SagaError):
     """The notice could not be given: {reason}"""
+
+
+# --- workers
+
+
+class WorkerGaveUp(SagaError):
+    """Half of the worker's slots hang: their threads do not come back, and no thread can be ended. Start a new worker."""
+
+    exit_code = 75
+    hint = "saga worker"

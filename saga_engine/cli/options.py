@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from saga_engine.cli.typed import Length
+from saga_engine.cli.params import Length
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -1,0 +1,95 @@
+"""How commands that act end: they say what became of it, and wait if asked to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Final, TypeAlias
+
+from rich.text import Text
+
+from saga_engine.cli import output, people, trouble, waiting
+from saga_engine.cli.here import Here, names_from_input
+from saga_engine.cli.people import Column
+from saga_engine.errors import SagaError
+from saga_engine.runtime.views import Reply, RunView
+
+INPUT: Final = "-"
+Over: TypeAlias = Callable[[RunView], int | None]
+
+RUNS = (
+    Column[RunView]("RUN", lambda run: run.name, whole=True),
+    Column[RunView]("STATE", lambda run: run.state),
+    Column[RunView]("STATUS", lambda run: run.status),
+)
+REPLIES = (
+    Column[Reply]("RUN", lambda reply: reply.run, whole=True),
+    Column[Reply]("FROM", lambda reply: reply.source),
+    Column[Reply]("STATE", lambda reply: reply.state),
+    Column[Reply]("STATUS", lambda reply: reply.status),
+    Column[Reply]("NOTE", lambda reply: reply.note),
+)
+
+
+def acted(here: Here, reply: Reply, done: str, wait: timedelta | None) -> int:
+    """Print what became of one run: *done* is the verb, past tense. With *wait*, the run as it stands then."""
+    if reply.note:
+        here.note(f"note:  {reply.note}")
+    if wait is None or output.for_people(here.options):
+        output.item(here.options, "Reply", reply, lambda: _line(reply, done))
+    return 0 if wait is None else waited(here, reply.run_id, wait)
+
+
+def waited(here: Here, run_id: str, wait: timedelta, over: Over = waiting.stopped) -> int:
+    """Wait until the run is *over*, print it, and return the exit code of the wait."""
+    run, code = _until(here, run_id, wait, over)
+    output.item(here.options, "Run", run, lambda: ended(run))
+    return code
+
+
+def each(here: Here, typed: tuple[str, ...], act: Callable[[str], Reply], done: str, wait: timedelta | None) -> int:
+    """Act on the runs that are named, one after the other; ``-`` stands for names on standard input.
+
+    One that is refused does not keep the others from being acted on; the first trouble decides the exit code.
+    """
+    if len(typed) == 1 and typed[0] != INPUT:
+        return acted(here, act(here.run(typed[0])), done, wait)
+    replies: list[Reply] = []
+    codes: list[int] = []
+    for name in _names(typed):
+        try:
+            replies.append(act(here.run(name)))
+        except SagaError as error:
+            codes.append(trouble.told(here.named(error)))
+    if wait is None:
+        output.items(here.options, "ReplyList", Reply, replies, REPLIES, empty="nothing was done")
+    else:
+        runs = [_until(here, reply.run_id, wait) for reply in replies]
+        output.items(here.options, "RunList", RunView, [run for run, _ in runs], RUNS, empty="nothing was done")
+        codes += [code for _, code in runs]
+    return next((code for code in codes if code), 0)
+
+
+def ended(run: RunView) -> Text:
+    """One line on a run that has ended or stopped."""
+    return people.cell(f"{run.name}: {waiting.where(run)}")
+
+
+def _names(typed: tuple[str, ...]) -> Iterator[str]:
+    for name in typed:
+        yield from names_from_input() if name == INPUT else [name]
+
+
+def _until(here: Here, run_id: str, wait: timedelta, over: Over = waiting.stopped) -> tuple[RunView, int]:
+    with waiting.told(here.options) as drawn:
+        run, code = waiting.until_stopped(here, run_id, wait, drawn, over)
+    if code == waiting.RAN_OUT:
+        here.note(f"note:  the wait is over; {run.name} goes on")
+    elif code == waiting.STILL_WAITING:
+        here.note(f"hint:  saga why {run.name}")
+    return run, code
+
+
+def _line(reply: Reply, done: str) -> Text:
+    way = f"{reply.source} → {reply.state}" if reply.source != reply.state else f"in {reply.state}"
+    return people.cell(f"{reply.run}: {done}, {way}")

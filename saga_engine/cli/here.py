@@ -1,0 +1,156 @@
+"""One use of the program: its settings, its sagas, its engine; each opened when it is first asked for."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from functools import cached_property
+from types import TracebackType
+from typing import Final, Self
+
+import click
+
+from saga_engine import log, settings
+from saga_engine.cli import folder, trouble
+from saga_engine.cli.options import Options
+from saga_engine.errors import NotFound, RunNotFound, SagaError
+from saga_engine.runtime import registry
+from saga_engine.runtime.engine import Engine
+from saga_engine.runtime.registry import Registry
+from saga_engine.settings import Settings
+
+SUGGESTED_FROM: Final = 200
+"""So many of the newest runs are looked through for a name that is nearly right."""
+NAMES_READ_MAX: Final = 10_000
+"""So many names are taken from standard input."""
+LAST: Final = "@last"
+RUN_ID: Final = re.compile(r"\b[0-9a-f]{32}\b")
+
+
+class Here:
+    """What a command acts with; used as a block, at whose end the engine is closed.
+
+    *create*: a missing store is made; only what starts work does so. *log_level* is that of ``log.configure``
+    before ``-q`` and ``-v``: what people look at is silent about the engine's doings, a worker tells them.
+    """
+
+    def __init__(self, options: Options, *, create: bool = False, log_level: int = -1) -> None:
+        self.options = options
+        self._create = create
+        self._opened = False
+        log.configure(log_level + options.verbose - options.quiet)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings that hold in the working directory."""
+        given = self.options
+        return settings.load(store=given.store, workflows=given.workflows, profile=given.profile)
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The user's sagas; files that cannot be loaded are named beside the data."""
+        found = registry.load(self.settings.workflows)
+        for file, reason in found.broken.items():
+            self.note(f"note:  {file} cannot be loaded: {reason}")
+        return found
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The one door."""
+        found = Engine(settings=self.settings, registry=self.registry, create=self._create)
+        self._opened = True
+        return found
+
+    def run(self, typed: str) -> str:
+        """The id of the run that *typed* names; from now on it is ``@last``."""
+        store = self.settings.store_url().get_secret_value()
+        if typed == LAST:
+            found = folder.last(store)
+            if found is None:
+                raise RunNotFound("@last is no run yet: you have touched none in this store", run=typed)
+            run_id = self.engine.resolve_name(found)
+        else:
+            run_id = self._resolved(typed)
+        folder.remember_last(store, run_id)
+        return run_id
+
+    def note(self, text: str) -> None:
+        """Say something beside the data, unless ``-q``."""
+        if not self.options.quiet:
+            trouble.note(text)
+
+    def _resolved(self, typed: str) -> str:
+        try:
+            return self.engine.resolve_name(typed)
+        except RunNotFound as error:
+            known = self.engine.find(limit=SUGGESTED_FROM).items
+            error.facts["runs"] = [name for run in known for name in (run.name, run.key) if name]
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _at: TracebackType | None
+    ) -> None:
+        if not self._opened:
+            return
+        try:
+            if isinstance(error, SagaError):
+                self.named(error)
+        finally:
+            self.engine.close()
+
+    def named(self, error: SagaError) -> SagaError:
+        """The error with names of runs that people can type: the domain knows ids only."""
+        for run_id in set(RUN_ID.findall(f"{error} {error.facts.get('run', '')}")):
+            try:
+                name = self.engine.get(run_id).name
+            except SagaError:
+                continue
+            error.args = (str(error).replace(run_id, name),)
+            error.facts["run"] = name
+        return error
+
+
+def names_from_input() -> Iterator[str]:
+    """Names from standard input, one on a line; of a line of JSON its ``id``, so that ``-o jsonl`` can be piped."""
+    for number, line in enumerate(sys.stdin, start=1):
+        if number > NAMES_READ_MAX:
+            raise trouble.Refused(f"more than {NAMES_READ_MAX} names on standard input", "saga list --limit")
+        if name := _name(line.strip()):
+            yield name
+
+
+def _name(line: str) -> str:
+    if not line.startswith("{"):
+        return line
+    try:
+        return str(json.loads(line)["id"])
+    except (ValueError, KeyError):
+        raise trouble.Refused(
+            "a line of standard input is JSON and has no id", "saga list -o jsonl prints lines that do"
+        ) from None
+
+
+def known_or_refused(kind: str, typed: str, known: list[str]) -> None:
+    """Raise ``NotFound`` for a *typed* that is not *known*, saying which may be meant."""
+    if typed not in known:
+        raise NotFound(f"no saga that is loaded here has {kind} {typed}", state=typed, states=known)
+
+
+def ask(question: str, flag: str, *, yes: bool) -> None:
+    """Go on only if *yes*, or a person says so at a terminal; refused, naming *flag*, where there is none."""
+    if yes:
+        return
+    if not at_terminal():
+        raise trouble.Refused("this needs to be confirmed, and there is no terminal to ask at", f"say {flag}")
+    if not click.confirm(question, err=True):
+        raise trouble.Refused("nothing was done", f"say {flag}, or answer y")
+
+
+def at_terminal() -> bool:
+    """Whether somebody can be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()

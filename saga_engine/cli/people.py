@@ -1,0 +1,124 @@
+"""What people read: consoles with or without colours, tables, times."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Generic, TextIO, TypeVar
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from saga_engine.cli.options import Options
+from saga_engine.cli.trouble import clean
+from saga_engine.domain.lengths import compact
+
+T = TypeVar("T")
+
+WIDE_ENOUGH: Final = 10_000
+"""Columns where there is no terminal: a program that reads lines wants them whole."""
+
+STYLES: Final = {
+    "running": "cyan",
+    "waiting": "yellow",
+    "parked": "bold red",
+    "completed": "green",
+    "rolled_back": "magenta",
+    "cancelled": "magenta",
+    "failed": "red",
+    "error": "red",
+    "problem": "red",
+    "warning": "yellow",
+    "ok": "green",
+}
+"""How statuses and severities look on a terminal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column(Generic[T]):
+    """One column of a table. *wide*: only with ``-o wide``; *whole*: never broken over lines."""
+
+    title: str
+    value: Callable[[T], str]
+    wide: bool = False
+    whole: bool = False
+
+
+def console(options: Options, stream: TextIO) -> Console:
+    """A console on *stream*: no ANSI without a terminal, with NO_COLOR, or on a dumb terminal, unless ``--color``."""
+    terminal = stream.isatty()
+    plain = not terminal or bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+    colors = options.color == "always" or (options.color == "auto" and not plain)
+    return Console(
+        file=stream,
+        force_terminal=terminal or options.color == "always",
+        color_system=("auto" if terminal else "standard") if colors else None,
+        no_color=not colors,
+        width=None if terminal else WIDE_ENOUGH,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        soft_wrap=False,
+    )
+
+
+def show(options: Options, what: RenderableType, stream: TextIO | None = None) -> None:
+    """Print *what*; without a terminal no line ends with blanks."""
+    out = console(options, stream or sys.stdout)
+    if out.is_terminal:
+        out.print(what)
+        return
+    with out.capture() as captured:
+        out.print(what)
+    out.file.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+
+
+def line(text: str) -> None:
+    """Print one line as it is, out at once: somebody may be reading along."""
+    sys.stdout.write(f"{clean(text)}\n")
+    sys.stdout.flush()
+
+
+def table(columns: Sequence[Column[T]], rows: Iterable[T], *, wide: bool = False) -> Table:
+    """A table without lines; a cell that names a status has its colour."""
+    chosen = [column for column in columns if wide or not column.wide]
+    found = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    for column in chosen:
+        found.add_column(column.title, no_wrap=column.whole, overflow="fold")
+    for row in rows:
+        found.add_row(*(cell(column.value(row)) for column in chosen))
+    return found
+
+
+def cell(text: str) -> Text:
+    """*text* as it is, its control characters made visible."""
+    return Text(clean(text), style=STYLES.get(text, ""))
+
+
+def facts(pairs: Iterable[tuple[str, str | Text]]) -> Table:
+    """Lines of a word and what it says, the words above each other."""
+    found = Table.grid(padding=(0, 3, 0, 0))
+    found.add_column(style="bold", no_wrap=True)
+    found.add_column(overflow="fold")
+    for word, said in pairs:
+        found.add_row(word, said if isinstance(said, Text) else cell(said))
+    return found
+
+
+def ago(moment: datetime | None, now: datetime | None = None) -> str:
+    """``3m12s ago``, ``in 2h``; a dash for never."""
+    if moment is None:
+        return "-"
+    length = (now or datetime.now(UTC)) - moment
+    return f"in {compact(-length)}" if length < timedelta(0) else f"{compact(length)} ago"
+
+
+def brief(value: Any, most: int = 60) -> str:  # noqa: ANN401  any JSON
+    """A value in one line of at most *most* characters."""
+    text = value if isinstance(value, str) else str(value)
+    text = " ".join(text.split())
+    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -1,0 +1,88 @@
+"""``saga run``: start a run, and see it through if asked to."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import click
+
+from saga_engine.cli import acting, options, output, people, trouble, waiting
+from saga_engine.cli.following import follow_run
+from saga_engine.cli.helping import working
+from saga_engine.cli.here import Here
+from saga_engine.cli.options import Command, Options
+from saga_engine.cli.params import FOREVER
+from saga_engine.cli.typed import input_of
+from saga_engine.domain.chart import Chart
+from saga_engine.errors import BadInput
+from saga_engine.runtime.views import RunView
+
+
+@click.command(cls=Command)
+@click.argument("saga", metavar="SAGA")
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="K=V|@FILE|-",
+    help="The input: name=value, a file with a JSON object, or one on standard input; what comes later wins.",
+)
+@click.option("--key", metavar="KEY", help="The run key: with a key that is known, that run is given back.")
+@click.option("--work", is_flag=True, help="Be a worker too, until the run has ended, or waits for a person or event.")
+@options.wait_option
+@click.option("--watch", is_flag=True, help="Show the run until it has stopped; the exit code is that of --wait.")
+@click.pass_obj
+def run(
+    given: Options,
+    saga: str,
+    inputs: tuple[str, ...],
+    key: str | None,
+    wait: timedelta | None,
+    *,
+    work: bool,
+    watch: bool,
+) -> int:
+    """Start a run of a saga.
+
+    Prints the run's name. A worker takes it from here: `saga worker`, or this process with `--work`.
+    """
+    with Here(given, create=True) as here:
+        chart = here.registry.newest(saga)
+        started = _started(here, chart, inputs, key)
+        limit = wait if wait is not None else FOREVER if work or watch else None
+        if limit is None:
+            _say(here, started)
+            return 0
+        with working(here, chart.saga.queue, wanted=work) as check:
+            if not work:
+                _warn_of_no_worker(here)
+
+            def over(seen: RunView) -> int | None:
+                check()
+                return waiting.idle(seen) if work else waiting.stopped(seen)
+
+            return follow_run(here, started.id, limit, over) if watch else acting.waited(here, started.id, limit, over)
+
+
+def _started(here: Here, chart: Chart, inputs: tuple[str, ...], key: str | None) -> RunView:
+    model = chart.saga.input
+    try:
+        run = here.engine.start(chart.name, input_of(inputs, model), key=key)
+    except BadInput as error:
+        takes = " ".join(f"--input {name}=…" for name, field in model.model_fields.items() if field.is_required())
+        may = " ".join(f"[--input {name}=…]" for name, field in model.model_fields.items() if not field.is_required())
+        raise trouble.Refused(str(error), f"saga run {chart.name} {takes} {may}".rstrip()) from None
+    here.run(run.id)
+    return run
+
+
+def _say(here: Here, started: RunView) -> None:
+    """The name alone, so that a script can keep it; what to do next beside it."""
+    output.item(here.options, "Run", started, lambda: people.cell(started.name))
+    here.note(f"note:  {waiting.where(started)}; saga show {started.name} --watch")
+    _warn_of_no_worker(here)
+
+
+def _warn_of_no_worker(here: Here) -> None:
+    if not any(worker.alive for worker in here.engine.workers()):
+        here.note("note:  no worker is alive: start one with saga worker, or say saga run --work")
