@@ -220,6 +220,12 @@ class LedgerMissing(LedgerError):
     hint = "saga db ledger {connection}"
 
 
+class ConnectionFailed(LedgerError):
+    """The connection {connection} cannot be used: {reason}"""
+
+    hint = "saga config show --origin"
+
+
 class LedgerChanged(LedgerError):
     """The ledger of {connection} is not the one that this run has used: {difference}. The database was restored, made again, or another one answers under its name."""
 

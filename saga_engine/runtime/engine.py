@@ -15,6 +15,7 @@ from saga_engine.domain.definition.saga import Saga
 from saga_engine.domain.definition.values import Event
 from saga_engine.runtime import ask, look, picture, reasons, starting
 from saga_engine.runtime.deliver import Door
+from saga_engine.runtime.opening import opened
 from saga_engine.runtime.registry import Registry
 from saga_engine.runtime.targets import Targets
 from saga_engine.runtime.views import (
@@ -31,10 +32,7 @@ from saga_engine.runtime.views import (
 )
 from saga_engine.runtime.worker import Worker
 from saga_engine.settings import Settings
-from saga_engine.store import migrate
-from saga_engine.store.connect import Store, open_store
 from saga_engine.store.inspect import Wanted
-from saga_engine.store.prepare import prepare
 
 I = TypeVar("I", bound=BaseModel)  # noqa: E741  reads as "input"
 
@@ -66,7 +64,7 @@ class Engine:
         self.registry = registry or Registry()
         for saga in sagas:
             self.registry.add(saga)
-        self.store = _opened(self.settings, create=create)
+        self.store = opened(self.settings, create=create)
         self.door = Door(self.store, self.registry, self.settings.limits)
         self.targets = Targets(self.settings)
 
@@ -233,18 +231,3 @@ class Engine:
 
 def _name(state: Enum | str | None) -> str | None:
     return state.name if isinstance(state, Enum) else state
-
-
-def _opened(settings: Settings, *, create: bool) -> Store:
-    store = open_store(
-        settings.store_url().get_secret_value(),
-        lease_seconds=settings.limits.lease_seconds,
-        group=settings.store_group,
-        create=create,
-    )
-    try:
-        prepare(store) if create else migrate.check(store)
-    except BaseException:
-        store.close()
-        raise
-    return store

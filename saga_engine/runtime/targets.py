@@ -1,13 +1,17 @@
 """The databases that steps work on: opened by the name in the settings, once per process."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from threading import Lock
 
 import sqlalchemy as sa
 
+from saga_engine import errors
+from saga_engine.ledger import schema
 from saga_engine.ledger.connect import open_target
 from saga_engine.settings import Settings
+from saga_engine.store import trouble
 
 
 class Targets:
@@ -32,9 +36,31 @@ class Targets:
                 self._open[name] = open_target(name, url, lease=self._lease)
             return self._open[name]
 
+    def ledger(self, name: str) -> str | None:
+        """The uuid of the connection's ledger, None where it has none; ``ConnectionFailed`` where nobody answers."""
+        with _plain_errors(name):
+            return schema.identity(self.engine(name))
+
+    def make_ledger(self, name: str) -> str:
+        """Make the ledger of the connection where there is none; its uuid. Refused, by name, for want of rights."""
+        with _plain_errors(name):
+            engine = self.engine(name)
+            if schema.identity(engine) is None and (missing := schema.privileges(engine)):
+                raise errors.LedgerError(f"the ledger of {name} cannot be made: {'; '.join(missing)}")
+            return schema.create(engine)
+
     def close(self) -> None:
         """Let go of every connection."""
         with self._lock:
             for engine in self._open.values():
                 engine.dispose()
             self._open.clear()
+
+
+@contextmanager
+def _plain_errors(name: str) -> Iterator[None]:
+    """A driver's error in one line, without the values that it may hold."""
+    try:
+        yield
+    except sa.exc.DBAPIError as error:
+        raise errors.ConnectionFailed(connection=name, reason=trouble.reason(error)) from None

@@ -242,3 +242,29 @@ class WhyView(Frozen):
     status: str
     since: datetime
     reasons: tuple[ReasonView, ...]
+
+
+class SchemaView(Frozen):
+    """The schema of a store, *before* and now; None where there is none. *wanted* is this program's."""
+
+    store: str
+    before: str | None
+    now: str | None
+    wanted: str | None
+
+
+class LedgerView(Frozen):
+    """The ledger of a connection; *made* just now, or there already."""
+
+    connection: str
+    uuid: str
+    made: bool
+
+
+class Symptom(Frozen):
+    """One thing that ``saga doctor`` has looked at. *next*: what mends it."""
+
+    area: str
+    state: Literal["ok", "warning", "problem"]
+    text: str
+    next: str = ""

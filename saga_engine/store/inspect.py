@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import func, select
 
-from saga_engine.store.schema import approvals, findings, inbox, runs, tasks, votes
+from saga_engine.store.schema import approvals, definitions, findings, inbox, runs, tasks, votes
 
 ENDED = ("completed", "rolled_back", "cancelled", "failed")
 
@@ -150,3 +150,36 @@ def durability(db: sa.Connection) -> Mapping[str, str]:
     names = ("journal_mode", "synchronous", "foreign_keys")
     found = {name: str(db.exec_driver_sql(f"PRAGMA {name}").scalar_one()) for name in names}
     return {"sqlite_version": str(db.exec_driver_sql("SELECT sqlite_version()").scalar_one()), **found}
+
+
+def pinned(db: sa.Connection) -> Sequence[sa.Row[Any]]:
+    """``(saga, version, digest, runs)``: how many live runs go by which definition. ix_saga_runs_live."""
+    query = (
+        select(definitions.c.saga, definitions.c.version, definitions.c.digest, func.count().label("runs"))
+        .join(runs, runs.c.definition == definitions.c.id)
+        .where(runs.c.ended_at.is_(None))
+        .group_by(definitions.c.saga, definitions.c.version, definitions.c.digest)
+        .order_by(definitions.c.saga, definitions.c.version)
+    )
+    return db.execute(query).all()
+
+
+def taskless(db: sa.Connection, limit: int) -> Sequence[sa.Row[Any]]:
+    """Live runs without an open task, which nobody would ever look at again; none, unless rows were changed by hand.
+
+    ix_saga_runs_live, and ix_saga_tasks_run_id for each of its rows.
+    """
+    has_task = sa.exists().where(tasks.c.run_id == runs.c.id)
+    return db.execute(select(runs).where(runs.c.ended_at.is_(None), ~has_task).limit(limit)).all()
+
+
+def parked_notices(db: sa.Connection, limit: int) -> Sequence[sa.Row[Any]]:
+    """Ended runs with a notice that failed for good (W22), each with ``parked_text``. Tasks of ended runs are few."""
+    query = (
+        select(runs, tasks.c.parked_text)
+        .join(tasks, tasks.c.run_id == runs.c.id)
+        .where(tasks.c.parked_code.is_not(None), runs.c.ended_at.is_not(None))
+        .order_by(runs.c.id.desc())
+        .limit(limit)
+    )
+    return db.execute(query).all()
