@@ -1,12 +1,11 @@
 """Upkeep, done by every worker between claims: dead workers are ended, their tasks freed, findings kept, old rows swept."""
 
 from datetime import timedelta
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
 
-from saga_engine.runtime.life import is_dead
+from saga_engine.runtime.life import row_is_dead
 from saga_engine.store import claims, findings, incarnations
 from saga_engine.store.connect import Store, retrying
 
@@ -29,7 +28,7 @@ class Keeper:
             now = self._store.clock(db)
             rows = [row for row in incarnations.living(db) if row.id != self._me]
             orphans = claims.orphans(db)
-        dead = [row.id for row in rows if _is_dead(row)]
+        dead = [row.id for row in rows if row_is_dead(row)]
         expired = any(row.lease_until < now for row in rows)
         if dead or expired:
             retrying(self._store, lambda db: self._end(db, dead))
@@ -50,8 +49,3 @@ class Keeper:
         for incarnation in dead:
             incarnations.end_dead(db, incarnation, now)
         incarnations.end_expired(db, now)
-
-
-def _is_dead(row: sa.Row[Any]) -> bool:
-    """Known to be dead, here and now; else its lease counts."""
-    return is_dead(Path(row.lock_file), row.lock_device, row.lock_inode, row.boot_id) is True

@@ -14,7 +14,7 @@ import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from saga_engine.errors import SettingsError
 
@@ -84,6 +84,11 @@ def is_dead(path: Path, device: int, inode: int, boot_id: str) -> bool | None:
         return _is_free(file)
     finally:
         os.close(file)
+
+
+def row_is_dead(row: Any) -> bool:  # noqa: ANN401  a row of saga_incarnations
+    """True where this host knows that the process of an incarnation is gone; else its lease counts."""
+    return is_dead(Path(row.lock_file), row.lock_device, row.lock_inode, row.boot_id) is True
 
 
 def runtime_directory() -> Path:

@@ -1,7 +1,6 @@
 """What people look at, read from the store and made into views."""
 
 import json
-from pathlib import Path
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from saga_engine.domain.definition.table import Run
 from saga_engine.domain.snapshot import Snapshot
 from saga_engine.runtime import ids
 from saga_engine.runtime.deliver import Door
-from saga_engine.runtime.life import is_dead
+from saga_engine.runtime.life import row_is_dead
 from saga_engine.runtime.reasons import waits_for
 from saga_engine.runtime.views import (
     ApprovalView,
@@ -55,7 +54,7 @@ def run(door: Door, run_id: str) -> RunView:
         revision=row.revision,
         input=json.loads(row.input),
         results=_results(snapshot),
-        waiting_on=waits_for(chart, snapshot, now),
+        waiting_on=waits_for(chart, snapshot, now, door.budget),
         undo=tuple(_undo(chart, snapshot)),
         tasks=tuple(tasks),
         starter=row.starter,
@@ -94,7 +93,9 @@ def find(door: Door, wanted: inspect.Wanted) -> RunPage:
             status=row.status,
             paused=row.paused,
             revision=row.revision,
-            waiting_on=waits_for(door.registry.by_digest(snapshots[row.id].digest), snapshots[row.id], now),
+            waiting_on=waits_for(
+                door.registry.by_digest(snapshots[row.id].digest), snapshots[row.id], now, door.budget
+            ),
             created_at=row.created_at,
             updated_at=row.updated_at,
         )
@@ -144,15 +145,10 @@ def workers(door: Door) -> list[WorkerView]:
             started_at=row.started_at,
             renewed_at=row.renewed_at,
             lease_until=row.lease_until,
-            alive=now < row.lease_until and not known_dead(row),
+            alive=now < row.lease_until and not row_is_dead(row),
         )
         for row in rows
     ]
-
-
-def known_dead(row: sa.Row[Any]) -> bool:
-    """True where this host can tell that the process is gone."""
-    return is_dead(Path(row.lock_file), row.lock_device, row.lock_inode, row.boot_id) is True
 
 
 def _results(snapshot: Snapshot) -> dict[str, Any]:

@@ -28,6 +28,11 @@ def by_digest(db: sa.Connection, digest: str) -> sa.Row[Any] | None:
     return db.execute(select(definitions).where(definitions.c.digest == digest)).one_or_none()
 
 
+def by_ids(db: sa.Connection, numbers: Sequence[int]) -> Sequence[sa.Row[Any]]:
+    """Stored definitions by their rows' ids. Primary key."""
+    return db.execute(select(definitions).where(definitions.c.id.in_(numbers))).all()
+
+
 def identity(db: sa.Connection, now: datetime) -> str:
     """The store's uuid, made at the first look."""
     found = db.execute(select(store.c.uuid)).scalar_one_or_none()
