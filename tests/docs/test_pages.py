@@ -11,6 +11,7 @@ from typing import Final
 from saga_engine.settings import Limits, Settings
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
+PACKAGE: Final = DOCS.parent / "saga_engine"
 
 
 def test_the_documentation_builds_without_a_warning(tmp_path: Path) -> None:
@@ -32,3 +33,23 @@ def test_the_reference_names_every_setting() -> None:
     page = (DOCS / "reference" / "settings.md").read_text()
     named = {key.split(".")[0] for key in re.findall(r"^\| `([\w.]+)` \|", page, re.MULTILINE)}
     assert set(Settings.model_fields) - {"limits"} - named == set()
+
+
+def test_the_reference_says_which_limits_nothing_reads_yet() -> None:
+    page = (DOCS / "reference" / "settings.md").read_text()
+    said = set(re.findall(r"^\| `(\w+)` \| [\d.]+ \| \*not used yet:\*", page, re.MULTILINE))
+    code = "".join(path.read_text() for path in PACKAGE.rglob("*.py") if path.parent.name != "settings")
+    assert said == {name for name in Limits.model_fields if not re.search(rf"limits\.{name}\b", code)}
+
+
+def test_the_reference_says_what_a_setting_is_where_nobody_sets_it() -> None:
+    page = (DOCS / "reference" / "settings.md").read_text()
+    shown = dict(re.findall(r"^\| `([a-z_.]+)` \| (?:`(.+?)`|none) \|", page, re.MULTILINE))
+    made = Settings()
+    values = {**made.model_dump(exclude={"limits", "exports"}, mode="json")}
+    values |= {f"exports.{name}": value for name, value in made.exports.model_dump(mode="json").items()}
+    assert shown == {name: _written(value) for name, value in values.items()}
+
+
+def _written(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value or "")
