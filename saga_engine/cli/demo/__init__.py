@@ -14,6 +14,6 @@ from saga_engine.settings import Settings, actor
     "--dir", "folder", type=click.Path(path_type=Path, file_okay=False), default=Path("saga-demo"), show_default=True
 )
 @click.option("--yes", is_flag=True, help="Answer the approval without asking.")
-def demo(folder: Path, yes: bool) -> None:  # noqa: FBT001  click's way
+def demo(folder: Path, yes: bool) -> int:  # noqa: FBT001  click's way
     """Move a table while a worker is killed, then damage one value and see the rollback."""
-    raise SystemExit(Story(folder, Screen(), yes=yes).tell(actor(Settings())))
+    return Story(folder, Screen(), yes=yes).tell(actor(Settings()))

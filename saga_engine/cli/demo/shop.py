@@ -9,7 +9,7 @@ from typing import Final
 
 CUSTOMERS: Final = 10_000
 ORDERS: Final = 40_000
-LINES: Final = 200_000
+LINES: Final = 150_000
 OLD_ORDERS: Final = 1_000
 
 SCHEMA: Final = """
@@ -35,7 +35,7 @@ BEYOND_DOUBLE: Final = 2**53 + 1
 
 
 def build_source(path: Path) -> None:
-    """Make the shop: 250,000 rows, the same ones every time."""
+    """Make the shop: 200,000 rows, the same ones every time."""
     with sqlite3.connect(path) as db:
         db.executescript(SCHEMA)
         db.executemany("INSERT INTO customers VALUES (?, ?, ?, ?, ?, ?)", _customers())

@@ -23,7 +23,7 @@ LINES_CHUNK_ROWS: Final = 4_000
 ORDERS_CHUNK_ROWS: Final = 1_000
 KILL_AT: Final = 0.4
 """The part of the chunks after which the worker is killed."""
-LOOK_SECONDS: Final = 0.03
+LOOK_SECONDS: Final = 0.08
 CHAPTER_SECONDS_MAX: Final = 120.0
 STILL_WAITING: Final = 8
 SPOIL: Final = "UPDATE \"{table}\" SET note = 'a value that nobody wrote' WHERE id = 12345"
