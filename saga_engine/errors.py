@@ -85,6 +85,12 @@ class SagaNotFound(NotFound):
     hint = "saga check"
 
 
+class WorkflowsMissing(NotFound):
+    """There is no {path}, where the sagas should be."""
+
+    hint = "saga init"
+
+
 class NotLoaded(NotFound):
     """{saga} v{version} ({digest}) is not loaded here, so nothing can be decided for its runs. Files that failed: {broken}."""
 

@@ -56,7 +56,7 @@ def each(here: Here, typed: tuple[str, ...], act: Callable[[str], Reply], done: 
         return acted(here, act(here.run(typed[0])), done, wait)
     replies: list[Reply] = []
     codes: list[int] = []
-    for name in _names(typed):
+    for name in names(typed):
         try:
             replies.append(act(here.run(name)))
         except SagaError as error:
@@ -75,7 +75,8 @@ def ended(run: RunView) -> Text:
     return people.cell(f"{run.name}: {waiting.where(run)}")
 
 
-def _names(typed: tuple[str, ...]) -> Iterator[str]:
+def names(typed: tuple[str, ...]) -> Iterator[str]:
+    """The names as typed; ``-`` stands for those on standard input."""
     for name in typed:
         yield from names_from_input() if name == INPUT else [name]
 

@@ -55,14 +55,14 @@ COMMANDS: Final[Mapping[str, Mapping[str, Entry]]] = {
     },
     "Author": {
         "check": Entry("check:check", "Find what is wrong with sagas before they run."),
-        "explain": Entry("check:explain_rule", "Explain a rule of check, or a reason of why."),
+        "explain": Entry("check:explain_rule", "Explain a rule of check."),
     },
     "Operate": {
         "doctor": Entry("doctor:doctor", "Examine store, durability, workers, sagas and connections."),
         "workers": Entry("look:workers", "List the workers that have not ended."),
         "db": Entry("db:db", "Make, upgrade and print the schema; make ledgers."),
         "config": Entry("config:config", "Show the settings and who said what."),
-        "help": Entry("topics:topic", "Explain exit codes, the names of runs, and outputs."),
+        "help": Entry("topics:topic", "Explain exit codes, names of runs, outputs, settings."),
     },
 }
 

@@ -268,3 +268,26 @@ class Symptom(Frozen):
     state: Literal["ok", "warning", "problem"]
     text: str
     next: str = ""
+
+
+class FoundView(Frozen):
+    """One thing that ``saga check`` has found. *path*: the shortest way to the trouble, by states."""
+
+    code: str
+    severity: Literal["error", "warning"]
+    saga: str
+    state: str
+    where: str
+    """``file:line``."""
+    text: str
+    help: str
+    path: tuple[str, ...] = ()
+
+
+class CheckedView(Frozen):
+    """What was found, and how much was looked at."""
+
+    found: tuple[FoundView, ...]
+    sagas: int
+    states: int
+    ways: int

@@ -1,8 +1,8 @@
 """What a person may set: read once from flags, environment and files; secrets stay references until they are used."""
 
-from saga_engine.settings.here import actor, shipped_workflows
+from saga_engine.settings.here import actor, shipped_workflows, system_user
 from saga_engine.settings.read import load
 from saga_engine.settings.secret import redact, resolve
 from saga_engine.settings.values import Exports, Limits, Settings
 
-__all__ = ["Exports", "Limits", "Settings", "actor", "load", "redact", "resolve", "shipped_workflows"]
+__all__ = ["Exports", "Limits", "Settings", "actor", "load", "redact", "resolve", "shipped_workflows", "system_user"]

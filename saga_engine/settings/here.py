@@ -22,10 +22,11 @@ def actor(settings: Settings) -> str:
             f"SAGA_ACTOR is set to {named}, and the settings do not allow it: unset it, "
             "or write actor_from_env = true into saga.toml"
         )
-    return named or _system_user()
+    return named or system_user()
 
 
-def _system_user() -> str:
+def system_user() -> str:
+    """The name of the operating-system user that this process runs as."""
     # Not getpass.getuser(): that believes LOGNAME and USER, which anyone may set.
     user = os.getuid()
     try:

@@ -1,0 +1,1 @@
+"""Files that ``saga init`` writes into a user's folder."""
