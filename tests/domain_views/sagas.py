@@ -74,11 +74,25 @@ def urgent(request: Abort) -> bool:
     return request.reason == "urgent"
 
 
+class Mood:
+    """Whether ``moody`` raises; what it says otherwise."""
+
+    raises = False
+    says = False
+
+
+def moody(result: None) -> bool:
+    if Mood.raises:
+        raise ValueError("not today")
+    return Mood.says
+
+
 WORDS = {
     "Approval": Approval, "Event": Event, "Retry": Retry, "hours": hours, "minutes": minutes, "seconds": seconds,
     "Abort": Abort, "Arrived": Arrived, "export": export, "drop_export": drop_export, "load": load, "unload": unload,
     "validate": validate, "cut_over": cut_over, "tidy": tidy, "tell": tell, "all_there": all_there,
     "close_enough": close_enough, "urgent": urgent, "usable": usable,
+    "moody": moody,
 }  # fmt: skip
 
 
@@ -93,7 +107,7 @@ def read(lines: str) -> dict[str, Any]:
     saga: Saga[Any, Input] = Saga("migrate", version=1, states=states, input=Input, start=states[names[0]])
     namespace: dict[str, Any] = {**WORDS, "S": states, "saga": saga}
     exec(compile(lines, "orders.py", "exec"), namespace)
-    written = re.findall(r"saga\.(?:at|rolls_back)\(\s*S\.([A-Z_0-9]+)", lines)
+    written = re.findall(r"saga\.(?:at|rolls_back|final)\(\s*S\.([A-Z_0-9]+)", lines)
     for name in names:
         if name not in written:
             saga.final(states[name])
@@ -123,3 +137,39 @@ saga.group(S.EXPORTING, S.LOADING, S.VALIDATING).then(failed=S.ROLLING_BACK)
 saga.rolls_back(S.ROLLING_BACK).to(S.ROLLED_BACK)
 """
 """The example of API.md."""
+
+
+POLL = """
+file = Event("file", Arrived, unhandled="reject")
+abort = Event("abort", Abort, unhandled="defer")
+(saga.at(S.WAITING, entering=tell, leaving=tell).wait(file, deadline=hours(8))
+     .on(abort, S.BACK, when=urgent).when(usable, S.LOADING).then(S.WAITING, timed_out=S.BACK))
+(saga.at(S.LOADING, visits=2).run(load, retry=Retry(2), timeout=hours(1), deadline=hours(2)).undo(unload)
+     .then(S.VALIDATING))
+saga.at(S.VALIDATING, visits=2).run(validate, timeout=hours(1)).reads_only().when(all_there, S.DONE).then(S.LOADING)
+saga.rolls_back(S.BACK).to(S.GONE)
+"""
+"""A wait with guards, a circle with a bound, a deadline without a way."""
+
+BY_HAND = """
+stop = Event("stop", Abort, unhandled="ignore")
+(saga.at(S.EXPORTING, leaving=tell).run(export, promise="manual", timeout=hours(1)).undo(drop_export)
+     .on(stop, S.STOPPED).then(S.TIDYING))
+saga.at(S.TIDYING).run(tidy, promise="manual", timeout=hours(1)).reads_only().then(S.CUTTING_OVER)
+saga.at(S.CUTTING_OVER).run(cut_over, promise="manual", timeout=hours(1)).pivot().then(S.LOADING)
+(saga.at(S.LOADING, entering=tell).run(load, promise="effect", timeout=hours(1)).reads_only()
+     .then(S.DONE, failed=S.STOPPED))
+saga.group(S.EXPORTING, S.TIDYING, deadline=hours(3)).then(failed=S.BACK)
+saga.rolls_back(S.BACK).to(S.STOPPED)
+saga.final(S.STOPPED, outcome="failed", entering=tell)
+"""
+"""Steps that nobody may repeat unseen, a pivot, a last notice."""
+
+UNSHOWN = """
+go_live = Approval("dba", shows=validate, expires=hours(24), not_starter=True)
+saga.at(S.LOADING).run(load, timeout=hours(1)).undo(unload).when(moody, S.ASKING).then(S.VALIDATING)
+saga.at(S.VALIDATING).run(validate, timeout=hours(1)).reads_only().then(S.ASKING)
+saga.at(S.ASKING).approval(go_live).then(approved=S.DONE, rejected=S.BACK, expired=S.BACK)
+saga.rolls_back(S.BACK).to(S.GONE)
+"""
+"""A guard that may raise, a gate that may have nothing to show."""
