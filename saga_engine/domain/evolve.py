@@ -72,7 +72,8 @@ def _changed(run: Snapshot, task: Task, command: c.SetDue | c.EndAttempt | c.Par
             again = replace(_over(task), parked=None, due_at=due, resumes_at=later)
             return replace(again, failures=failures, error=error)
         case c.EndAttempt(then=then, due_at=due_at, failures=failures, error=error):
-            return replace(task, ending=then, resumes_at=due_at, failures=failures, error=error)
+            asked_at = task.due_at or task.resumes_at  # due, also while paused: if its worker dies, another one asks
+            return replace(task, ending=then, due_at=asked_at, resumes_at=due_at, failures=failures, error=error)
         case _:
             aside = replace(_over(task), parked=command.parked, due_at=None, resumes_at=None)
             return replace(aside, failures=command.failures, error=command.parked.text)

@@ -16,9 +16,7 @@ from saga_engine.domain.values import ENDINGS
 def retry(draft: Draft) -> None:
     """Try again, with a new budget, what is parked; without anything parked, what backs off."""
     parked = _parked(draft)
-    backing_off = [
-        t for t in draft.run.tasks if t.kind in ACTIONS and t.failures and t.leased_by is None and not t.ending
-    ]
+    backing_off = [task for task in draft.run.tasks if _backs_off(task)]
     if not parked and not backing_off:
         raise errors.Conflict("nothing to retry: no task is parked and none backs off")
     _each(draft, parked or backing_off, _again)
@@ -75,6 +73,11 @@ def _parked(draft: Draft) -> list[Task]:
     if not parked:
         _refuse_ended(draft)
     return parked
+
+
+def _backs_off(task: Task) -> bool:
+    """It failed and waits to be tried again. A busy target leaves an error and counts no failure."""
+    return task.kind in ACTIONS and task.error != "" and task.leased_by is None and task.ending is None
 
 
 def _way_parked(task: Task) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum, auto
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 from saga_engine.domain.chart import Chart
 from saga_engine.domain.definition.facts import Approval, Facts, Step
@@ -100,6 +101,42 @@ def is_urgent(note: Note) -> bool:
 def odd_note(note: Note) -> bool:
     message = "what is this"
     raise RuntimeError(message)
+
+
+def probe_nothing(step: Step[Input]) -> Done[None] | NotDone | InDoubt:
+    return NotDone()
+
+
+@dataclass
+class Moody:
+    """How the moody guards answer while this is entered: a test's way to mend them, as a person mends the code."""
+
+    answer: bool = True
+    raising: bool = False
+    now: ClassVar[Moody]
+
+    def __enter__(self) -> None:
+        Moody.now = self
+
+    def __exit__(self, *_: object) -> None:
+        Moody.now = Moody()
+
+    def told(self) -> bool:
+        if self.raising:
+            message = "not today"
+            raise ValueError(message)
+        return self.answer
+
+
+Moody.now = Moody()
+
+
+def moody(value: Value) -> bool:
+    return Moody.now.told()
+
+
+def moody_note(note: Note) -> bool:
+    return Moody.now.told()
 
 
 def gate(

@@ -35,7 +35,7 @@ from tests.domain.sagas import (
     is_big,
     nothing,
     one,
-    probe,
+    probe_nothing,
     reject,
     two,
 )
@@ -56,9 +56,6 @@ def everything(saga: Lines) -> None:
     saga.at(S.C).run(nothing).verified(probe_nothing).pivot().then(S.D)
     saga.at(S.D).wait(reject, deadline=hours(1)).then(S.DONE, timed_out=S.DONE)
     saga.group(S.A, S.B, deadline=hours(9)).on(defer, S.BACK).then(failed=S.BACK)
-
-
-probe_nothing: Any = probe
 
 
 def facts(run: Drive) -> Facts[Input]:

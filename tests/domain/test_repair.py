@@ -8,7 +8,7 @@ from saga_engine.domain import commands as c
 from saga_engine.domain import events as e
 from saga_engine.domain.chart import Budget
 from saga_engine.domain.definition.values import Retry, hours
-from tests.domain.driver import RETRY, SKIP, Drive, drive
+from tests.domain.driver import RETRY, SKIP, WORKER, Drive, drive
 from tests.domain.sagas import ONE, Lines, S, back_nothing, back_one, nothing, odd_note, one, raises, reject, two
 
 FOUND = e.Resolved("bob", "the rows are there", done=True, value=ONE)
@@ -50,6 +50,15 @@ def test_retry_of_a_step_that_backs_off_makes_it_due_now() -> None:
     assert run.line != ["step A: due 0:00:00"]
     assert run.tell(RETRY).commands == (c.SetDue("r.1", run.now),)
     assert (run.line, run.run.line()[0].failures) == (["step A: due 0:00:00"], 0)
+
+
+def test_retry_of_a_step_that_met_a_busy_target_makes_it_due_now() -> None:
+    run = drive(lambda saga: saga.at(S.A).run(one).then(S.DONE))
+    run.claim()
+    run.tell(e.ActionFailed("r.1", 1, WORKER, "TargetBusy: locked", busy=True))
+    assert run.line != ["step A: due 0:00:00"]
+    run.tell(RETRY)
+    assert run.line == ["step A: due 0:00:00"]
 
 
 @pytest.mark.parametrize("how", ["due", "running", "ending", "waiting"])
