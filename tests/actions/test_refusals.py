@@ -176,11 +176,20 @@ def test_a_float_that_sqlite_does_not_know(refused: Refused, kind: str, value: s
             "postgresql to sqlite", "numeric", "DECIMAL(10,2)",
             "numeric would be changed by a column declared DECIMAL(10,2): declare it DECIMAL_TEXT",
         ),
-        ("postgresql to sqlite", "text", "INTEGER", "text would be changed by a column declared INTEGER: declare it TEXT"),
-        ("postgresql to sqlite", "money", "TEXT", "the text of money depends on the server's locale: make it numeric first"),
+        (
+            "postgresql to sqlite", "text", "INTEGER",
+            "text would be changed by a column declared INTEGER: declare it TEXT",
+        ),
+        (
+            "postgresql to sqlite", "money", "TEXT",
+            "the text of money depends on the server's locale: make it numeric first",
+        ),
         ("sqlite to sqlite", "TEXT", "NUMERIC", "NUMERIC (NUMERIC) would change values of TEXT (TEXT)"),
         ("postgresql to postgresql", "bigint", "integer", "bigint cannot become integer without changing values"),
-        ("postgresql to postgresql", "double precision", "numeric", "double precision cannot become numeric without changing values"),
+        (
+            "postgresql to postgresql", "double precision", "numeric",
+            "double precision cannot become numeric without changing values",
+        ),
     ],
 )  # fmt: skip
 def test_types_that_do_not_go_together(refused: Refused, pair: str, here: str, there: str, why: str) -> None:

@@ -66,7 +66,7 @@ class Rows(Protocol):
 
     @abstractmethod
     def hashes(self, db: Connection, lower: Bound | None, upper: Bound | None) -> dict[Bound, int]:
-        """Each key, in canonical texts, with the hash of its row."""
+        """Each key, in canonical texts and in order, with the hash of its row."""
 
 
 class Dialect(Protocol):

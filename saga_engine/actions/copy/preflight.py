@@ -104,7 +104,7 @@ def _look(move: Move, here: Asked, table: Table, drawn: Drawn) -> Looked:
     with here.transaction() as db:
         looked = here.dialect.look(db, table, drawn.lanes)
     found = [
-        f"column {one.column}: {f'{one.rows} rows have' if one.rows > 1 else '1 row has'} {one.why}, such as key {one.key}"
+        f"column {one.column}: {one.rows} {'rows have' if one.rows > 1 else 'row has'} {one.why}, such as key {one.key}"
         for one in looked.findings
     ]
     problems.refuse(table.name, [*found, *problems.room(Path(move.exports), round(looked.bytes * ROOM_FACTOR))])

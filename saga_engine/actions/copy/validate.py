@@ -105,7 +105,7 @@ class Both:
             here = self._here.hashes(db, lower, upper)
         with self._target.transaction() as db:
             there = self._there.hashes(db, lower, upper)
-        for key in sorted({*here, *there}):
+        for key in [*here, *(key for key in there if key not in here)]:
             if here.get(key) != there.get(key):
                 kind: Kind = "missing" if key not in there else "extra" if key not in here else "changed"
                 yield Difference(key=keys.readable(self._key_forms, key), kind=kind)

@@ -9,7 +9,8 @@ from sqlalchemy import Connection
 from saga_engine.actions.copy.catalog import Table
 from saga_engine.actions.copy.postgres import sql
 
-# Views, functions and foreign keys of other tables hold on to the table itself or to its row type, not to its name.
+# Views, functions and foreign keys of other tables hold on to the table itself or to its row type, not to its name;
+# so do its own constraints, generated columns and rules, which are not meant.
 _DEPENDENTS: Final = """
 SELECT DISTINCT pg_describe_object(d.classid, d.objid, 0) || ' depends on it'
   FROM pg_class c JOIN pg_depend d ON d.deptype = 'n' AND (
@@ -19,6 +20,8 @@ SELECT DISTINCT pg_describe_object(d.classid, d.objid, 0) || ' depends on it'
  WHERE c.oid = %(table)s::regclass
    AND NOT (d.classid = 'pg_constraint'::regclass
             AND EXISTS (SELECT FROM pg_constraint o WHERE o.oid = d.objid AND o.conrelid = c.oid))
+   AND NOT (d.classid = 'pg_attrdef'::regclass
+            AND EXISTS (SELECT FROM pg_attrdef a WHERE a.oid = d.objid AND a.adrelid = c.oid))
    AND NOT (d.classid = 'pg_rewrite'::regclass
             AND EXISTS (SELECT FROM pg_rewrite r WHERE r.oid = d.objid AND r.ev_class = c.oid))"""
 _PROPERTIES: Final = """

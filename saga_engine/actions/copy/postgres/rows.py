@@ -97,7 +97,7 @@ class PostgresRows:
         """See ``dialect.Rows``."""
         where, values = self._range(lower, upper)
         key = ", ".join(canonical(column.column) for column in self._key)
-        sql = f"SELECT {self._hash}, {key} FROM {self._table} AS r{where}"
+        sql = f"SELECT {self._hash}, {key} FROM {self._table} AS r{where} ORDER BY {self._order}"
         return {tuple(found_key): found for found, *found_key in db.exec_driver_sql(sql, values)}
 
     def _range(self, lower: Bound | None, upper: Bound | None) -> tuple[str, tuple[str, ...]]:

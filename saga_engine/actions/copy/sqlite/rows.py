@@ -108,7 +108,7 @@ class SqliteRows:
         """See ``dialect.Rows``."""
         where, values = self._range(lower, upper)
         key = ", ".join(_canonical(column.column) for column in self._key)
-        sql = f"SELECT saga_hash({self._row}), {key} FROM {self._table}{where}"
+        sql = f"SELECT saga_hash({self._row}), {key} FROM {self._table}{where} ORDER BY {self._order}"
         return {tuple(canonical): found for found, *canonical in db.exec_driver_sql(sql, values)}
 
     def _range(self, lower: Bound | None, upper: Bound | None) -> tuple[str, tuple[object, ...]]:
