@@ -251,7 +251,7 @@ class WorkIdle(LedgerError):
 
 
 class CommitUnknown(LedgerError):
-    """The connection to {connection} was lost while {what} was being committed, and nobody answers there now. The next attempt asks the ledger whether it took effect; nothing is done twice."""
+    """Nobody knows yet whether {what} was committed: {connection} never answered, nor did it when asked again. The next attempt asks the ledger whether it took effect; nothing is done twice."""
 
 
 class ResultNotStorable(BadInput):

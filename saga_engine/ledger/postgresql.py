@@ -149,9 +149,9 @@ def _not_granted(db: Connection, rights: dict[str, Function[bool]]) -> list[str]
 
 
 def _forget(connection: Any, _record: object, reset: PoolResetState) -> None:  # noqa: ANN401  psycopg's own, an extra
-    connection.rollback()
     if reset.terminate_only:
         return
+    connection.rollback()
     connection.autocommit = True
     connection.execute(FORGET)
     connection.autocommit = False

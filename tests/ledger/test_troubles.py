@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import resource
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +20,7 @@ from saga_engine.errors import TargetBusy, WorkIdle
 from saga_engine.ledger import effect, undo
 from saga_engine.ledger.transaction import TRIES_MAX
 from tests.ledger.conftest import Opened
-from tests.ledger.support import Head, Loaded, apply, change, head, insert, key, loaded, part_rows, remove
+from tests.ledger.support import TASK, Head, Loaded, apply, change, head, insert, key, loaded, part_rows, remove
 
 SHORT_LEASE = timedelta(seconds=0.4)
 RAISES = "DO $$ BEGIN RAISE EXCEPTION 'on purpose' USING ERRCODE = '{}'; END $$"
@@ -193,6 +195,28 @@ def test_a_reader_that_keeps_sqlite_from_committing_means_later(sqlite: Engine, 
             apply(impatient, key(1), "a")
     assert (loaded(sqlite), part_rows(sqlite)) == ([], [])
     assert apply(sqlite, key(1), "a") == Loaded(rows=1)
+
+
+def test_an_io_error_at_a_commit_on_sqlite_is_asked_after(sqlite: Engine) -> None:
+    """The file may not grow any more when the first try is committed."""
+    wide = "x" * 50_000
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def work(db: Connection) -> Loaded:
+        db.execute(text("INSERT INTO loaded VALUES (:task, :part)"), {"task": TASK, "part": wide})
+        if len(calls) == 1:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (Path(str(sqlite.url.database)).stat().st_size, limits[1]))
+        else:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        return Loaded(rows=1)
+
+    counting, calls = counted(work)
+    effect.open_head(sqlite, key(1))
+    try:
+        assert apply(sqlite, key(1), "a", counting) == Loaded(rows=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (len(calls), loaded(sqlite)) == (2, [wide])
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["returns", "goes on"])
