@@ -1,0 +1,88 @@
+"""Findings: due tasks that nobody serves are named, as long as that is so, by however many keepers look."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+import sqlalchemy as sa
+
+from saga_engine.store import findings, incarnations, inspect
+from saga_engine.store.connect import Store, open_store
+from saga_engine.store.schema import findings as table
+from saga_engine.store.schema import incarnations as lives
+from tests.store.world import World
+
+
+def found(world: World) -> list[tuple[str, str]]:
+    with world.store.write() as db:
+        findings.renew(db, world.now)
+    with world.store.read() as db:
+        return [(row.code, row.evidence) for row in inspect.findings_of(db, world.run.run_id)]
+
+
+def change(world: World, **fields: object) -> None:
+    with world.store.write() as db:
+        db.execute(sa.update(lives).where(lives.c.id == world.me).values(**fields))
+
+
+def test_a_served_run_has_none(world: World) -> None:
+    assert found(world) == []
+
+
+def test_a_queue_without_a_worker_is_named_until_one_comes(world: World) -> None:
+    with world.store.write() as db:
+        incarnations.end(db, world.me, world.now, "released")
+    assert found(world) == [("W01", f"no live worker serves the queue {world.queue}")]
+    world.begin()
+    assert found(world) == []
+
+
+def test_a_version_that_nobody_has_loaded_is_named(world: World) -> None:
+    change(world, loaded='{"everything v2": 999}')
+    assert found(world) == [("W10", "no live worker has this version of the saga loaded")]
+
+
+def test_what_is_not_due_or_held_by_a_worker_is_no_finding(world: World) -> None:
+    world.claim()
+    change(world, queues='["another"]')
+    assert found(world) == []
+
+
+def test_a_finding_keeps_the_time_of_its_first_sight(world: World) -> None:
+    change(world, queues='["another"]')
+    first = world.now
+    found(world)
+    world.now += timedelta(minutes=1)
+    found(world)
+    with world.store.read() as db:
+        assert list(db.execute(sa.select(table.c.since)).scalars()) == [first]
+
+
+def test_keepers_that_look_at_once_do_not_stumble_over_each_other(made: Store, made_url: str) -> None:
+    worlds = [World(made) for _ in range(5)]
+    for world in worlds:
+        change(world, queues='["another"]')
+    stores = [open_store(made_url) for _ in range(4)]
+    together, done = threading.Barrier(4), []
+
+    def look(store: Store) -> None:
+        for _ in range(10):
+            together.wait(10)
+            with store.write() as db:
+                findings.renew(db, worlds[0].now)
+            together.wait(10)
+            if store is stores[0]:
+                with store.write() as db:
+                    db.execute(sa.delete(table))
+        done.append(store)
+
+    threads = [threading.Thread(target=look, args=(store,)) for store in stores]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    for store in stores:
+        store.close()
+    assert len(done) == 4
+    assert {code for world in worlds for code, _ in found(world)} == {"W01"}
