@@ -16,6 +16,7 @@ from tests.support.servers import Server
 
 LEASE = timedelta(seconds=5)
 """Longer than a busy machine keeps a test waiting."""
+SHORT_LEASE = timedelta(seconds=0.4)
 
 Opened = Callable[..., Engine]
 
@@ -98,3 +99,14 @@ def sqlite(fresh_url: Callable[[str, str], str], opened: Opened) -> Engine:
     schema.create(engine)
     make_table(engine)
     return engine
+
+
+@pytest.fixture
+def impatient(target: Engine, opened: Opened) -> Engine:
+    """`target` with a short lease: a lock is waited for 0.8 s."""
+    return opened(target.url.render_as_string(hide_password=False), lease=SHORT_LEASE)
+
+
+@pytest.fixture
+def impatient_postgres(postgres: Engine, opened: Opened) -> Engine:
+    return opened(postgres.url.render_as_string(hide_password=False), lease=SHORT_LEASE)

@@ -101,3 +101,14 @@ def part_rows(engine: Engine, task: str = TASK) -> list[tuple[Any, ...]]:
         engine,
         f"SELECT part, status, token, result FROM {{ledger}}.saga_ledger_parts WHERE task = '{task}' ORDER BY position",
     )
+
+
+def counted(work: Callable[[Connection], Any]) -> tuple[Callable[[Connection], Any], list[int]]:
+    """*work*, and a list that grows with each call of it."""
+    calls: list[int] = []
+
+    def counting(db: Connection) -> Any:
+        calls.append(1)
+        return work(db)
+
+    return counting, calls

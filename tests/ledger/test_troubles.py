@@ -7,44 +7,33 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from saga_engine.errors import TargetBusy, WorkIdle
+from saga_engine.errors import WorkIdle
 from saga_engine.ledger import effect, undo
 from saga_engine.ledger.transaction import TRIES_MAX
-from tests.ledger.conftest import Opened
-from tests.ledger.support import TASK, Head, Loaded, apply, change, head, insert, key, loaded, part_rows, remove
+from tests.ledger.conftest import SHORT_LEASE, Opened
+from tests.ledger.support import (
+    TASK,
+    Head,
+    Loaded,
+    apply,
+    change,
+    counted,
+    head,
+    insert,
+    key,
+    loaded,
+    part_rows,
+    remove,
+)
 
-SHORT_LEASE = timedelta(seconds=0.4)
 RAISES = "DO $$ BEGIN RAISE EXCEPTION 'on purpose' USING ERRCODE = '{}'; END $$"
-
-
-@pytest.fixture
-def impatient(target: Engine, opened: Opened) -> Engine:
-    """`target` with a short lease: a lock is waited for 0.8 s."""
-    return opened(target.url.render_as_string(hide_password=False), lease=SHORT_LEASE)
-
-
-@pytest.fixture
-def impatient_postgres(postgres: Engine, opened: Opened) -> Engine:
-    return opened(postgres.url.render_as_string(hide_password=False), lease=SHORT_LEASE)
-
-
-def counted(work: Callable[[Connection], Any]) -> tuple[Callable[[Connection], Any], list[int]]:
-    calls: list[int] = []
-
-    def counting(db: Connection) -> Any:
-        calls.append(1)
-        return work(db)
-
-    return counting, calls
 
 
 def test_two_works_that_deadlock_both_take_effect_once(postgres: Engine) -> None:
@@ -139,62 +128,6 @@ def test_a_serialization_failure_at_commit_is_tried_again(postgres: Engine, open
         counts = sorted(future.result().rows for future in futures)
     assert (counts, sorted(loaded(postgres))) == ([2, 3], ["r.1", "r.2"])
     assert len(calls) == 3
-
-
-def holding(target: Engine, statement: str) -> Connection:
-    """A session of somebody else that has locked what *statement* names, and does nothing more."""
-    stranger = sqlalchemy.create_engine(target.url, poolclass=sqlalchemy.NullPool, connect_args={}).connect()
-    if target.dialect.name == "sqlite":
-        stranger.exec_driver_sql("BEGIN IMMEDIATE")
-    else:
-        stranger.execute(text(statement))
-    return stranger
-
-
-def test_a_lock_on_the_head_row_that_is_not_given_in_time_means_later(target: Engine, impatient: Engine) -> None:
-    effect.open_head(target, key(1))
-    with holding(target, "SELECT * FROM saga_ledger.saga_ledger_heads FOR UPDATE"):
-        for act in (
-            lambda: effect.open_head(impatient, key(2)),
-            lambda: apply(impatient, key(1), "a"),
-            lambda: undo.begin_undo(impatient, key(1)),
-        ):
-            with pytest.raises(TargetBusy, match=r"waited 0\.8 s for a lock on the ledger of dw"):
-                act()
-    assert (loaded(target), part_rows(target), head(target)) == ([], [], Head("open", 1, 0))
-    assert apply(target, key(1), "a") == Loaded(rows=1)
-
-
-def test_a_lock_on_the_part_row_that_is_not_given_in_time_means_later(
-    postgres: Engine, impatient_postgres: Engine
-) -> None:
-    effect.open_head(postgres, key(1))
-    insertion = (
-        "INSERT INTO saga_ledger.saga_ledger_parts (store, task, part, token, status, intended_at)"
-        " SELECT store, task, 'a', 1, 'intended', now() FROM saga_ledger.saga_ledger_heads"
-    )
-    with holding(postgres, insertion), pytest.raises(TargetBusy):
-        apply(impatient_postgres, key(1), "a")
-    assert apply(postgres, key(1), "a") == Loaded(rows=1)
-
-
-def test_a_lock_that_the_work_itself_does_not_get_is_its_failure(postgres: Engine, impatient_postgres: Engine) -> None:
-    effect.open_head(postgres, key(1))
-    work, calls = counted(insert("a"))
-    with holding(postgres, "LOCK TABLE loaded"), pytest.raises(OperationalError) as error:
-        apply(impatient_postgres, key(1), "a", work)
-    assert (error.value.orig.sqlstate, len(calls)) == ("55P03", 1)  # type: ignore[union-attr]
-
-
-def test_a_reader_that_keeps_sqlite_from_committing_means_later(sqlite: Engine, opened: Opened) -> None:
-    impatient = opened(str(sqlite.url), lease=timedelta(seconds=0.1))
-    effect.open_head(sqlite, key(1))
-    with sqlite.connect() as reader:
-        assert reader.execute(text("SELECT * FROM loaded")).all() == []  # the shared lock stays until it ends
-        with pytest.raises(TargetBusy):
-            apply(impatient, key(1), "a")
-    assert (loaded(sqlite), part_rows(sqlite)) == ([], [])
-    assert apply(sqlite, key(1), "a") == Loaded(rows=1)
 
 
 def test_an_io_error_at_a_commit_on_sqlite_is_asked_after(sqlite: Engine) -> None:
