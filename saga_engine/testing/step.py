@@ -91,6 +91,8 @@ class UnitStep(Step[I_co]):
     Set ``cancelled`` to ask it to stop, ``gone`` to take its lease away.
     """
 
+    log: Logged
+
     def __init__(self, given: I_co, world: World, key: str, attempt: int) -> None:
         super().__init__(given, world)
         self.world = world

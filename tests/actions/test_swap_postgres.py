@@ -17,7 +17,8 @@ EVERYTHING = """
 SELECT jsonb_build_object(
   'columns', (SELECT jsonb_agg(jsonb_build_array(attname, format_type(atttypid, atttypmod), attnotnull, attidentity,
         attgenerated, pg_get_expr(adbin, adrelid), col_description(attrelid, attnum)) ORDER BY attnum)
-      FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum WHERE attrelid = c.oid AND attnum > 0),
+      FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+      WHERE attrelid = c.oid AND attnum > 0),
   'constraints', (SELECT jsonb_agg(jsonb_build_array(conname, pg_get_constraintdef(oid)) ORDER BY conname)
       FROM pg_constraint WHERE conrelid = c.oid),
   'indexes', (SELECT jsonb_agg(pg_get_indexdef(indexrelid) ORDER BY indexrelid::regclass::text)

@@ -33,7 +33,8 @@ def target(fresh_url: Callable[[str, str], str]) -> Database:
         'CREATE VIEW names AS SELECT name FROM "Order"',
         "CREATE TABLE heard (name text)",
         """CREATE TRIGGER hear AFTER INSERT ON "Order" BEGIN INSERT INTO heard VALUES (new.name || '?'); END""",
-        "CREATE TRIGGER on_line AFTER INSERT ON line BEGIN UPDATE \"Order\" SET name = 'lined' WHERE id = new.item; END",
+        """CREATE TRIGGER on_line AFTER INSERT ON line
+           BEGIN UPDATE "Order" SET name = 'lined' WHERE id = new.item; END""",
         """INSERT INTO "Order" (id, name) VALUES (1000, 'old')""",
         "DELETE FROM heard",
     )
@@ -45,12 +46,18 @@ def mover(source: Database, target: Database, exports: Path) -> Mover:
     return Mover(move("item", exports, chunk_rows=2, target_table="order"), source, target)
 
 
+def attached(target: Database) -> dict[str, str]:
+    """Everything but the table itself, with the statement that made it."""
+    rows = target.rows("SELECT name, sql FROM sqlite_master WHERE tbl_name <> 'Order' OR type <> 'table'")
+    return {str(name): str(sql) for name, sql in rows}
+
+
 def test_the_old_table_is_kept_and_all_that_hung_on_it_follows_the_new_one(mover: Mover, target: Database) -> None:
-    before = dict(target.rows("SELECT name, sql FROM sqlite_master WHERE tbl_name <> 'Order' OR type <> 'table'"))
+    before = attached(target)
     plan = mover.up_to_load()
     mover.validate()
     done = mover.cut_over()
-    after = dict(target.rows("SELECT name, sql FROM sqlite_master WHERE tbl_name <> 'Order' OR type <> 'table'"))
+    after = attached(target)
     assert (done.table, done.kept, done.rows) == ("Order", plan.kept.name, 5)
     assert {name: sql for name, sql in after.items() if name in before} == before
     assert target.rows('SELECT id, name, parent, twice FROM "Order" WHERE id < 2') == [
@@ -94,8 +101,8 @@ def test_a_target_that_was_changed_after_the_preflight_is_not_swapped(mover: Mov
 
 
 def test_a_new_table_is_made_by_the_words_of_the_source(source: Database, exports: Path, tmp_path: Path) -> None:
-    statement = """CREATE TABLE thing (a text COLLATE NOCASE CHECK (a <> ''), b int NOT NULL DEFAULT 7, PRIMARY KEY (b, a))
-        WITHOUT ROWID, STRICT"""
+    statement = """CREATE TABLE thing (a text COLLATE NOCASE CHECK (a <> ''), b int NOT NULL DEFAULT 7,
+        PRIMARY KEY (b, a)) WITHOUT ROWID, STRICT"""
     source.run(statement, "CREATE INDEX thing_a ON thing (a DESC) WHERE b > 1", "INSERT INTO thing VALUES ('x', 2)")
     target = Database(f"sqlite:///{tmp_path}/other.db")
     target.run("CREATE TABLE thing_a (taken int)")

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from saga_engine.actions.copy.drift import refuse_drift
 from saga_engine.actions.copy.plan import Plan
-from saga_engine.actions.copy.postgres import carry, sql
+from saga_engine.actions.copy.postgres import carry, catalog, sql
 from saga_engine.actions.copy.postgres.fingerprint import fingerprint
 
 _PRIMARY: Final = """
@@ -40,7 +40,10 @@ def finish_staging(db: Connection, plan: Plan) -> None:
     for index in plan.indexes:
         unique = "UNIQUE " if index.unique else ""
         columns = ", ".join(map(sql.name, index.columns))
-        sql.run(db, f"CREATE {unique}INDEX {sql.name(index.name)} ON {staging} ({columns})")
+        # The name was free in the preflight; another run may have taken it since.
+        is_free = catalog.is_free(db, plan.staging.renamed(index.name))
+        name = index.name if is_free else carry.beside(index.name, plan)
+        sql.run(db, f"CREATE {unique}INDEX {sql.name(name)} ON {staging} ({columns})")
     sql.run(db, f"ANALYZE {staging}")
 
 

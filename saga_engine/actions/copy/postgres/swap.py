@@ -43,7 +43,8 @@ def swap(db: Connection, plan: Plan) -> list[str]:
 def _appear(db: Connection, plan: Plan) -> list[str]:
     """Where no table was, the new one gets its name, and its key the usual name if that is free."""
     statements = [_rename(plan.staging, plan.target)]
-    [key] = [name for name in _index_names(db, plan.staging) if name not in {index.name for index in plan.indexes}]
+    made = {name for index in plan.indexes for name in (index.name, carry.beside(index.name, plan))}
+    [key] = [name for name in _index_names(db, plan.staging) if name not in made]
     usual = plan.target.renamed(derived(plan.target.name, "_pkey"))
     if db.exec_driver_sql(_FREE, (sql.written(usual),)).scalar():
         statements.append(_rename_index(plan, key, usual.name))

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row
 from saga_engine.actions.copy.drift import refuse_drift
 from saga_engine.actions.copy.names import TableName, derived
 from saga_engine.actions.copy.plan import Plan
+from saga_engine.actions.copy.sqlite import catalog
 from saga_engine.actions.copy.sqlite.fingerprint import fingerprint
 from saga_engine.actions.copy.sqlite.sql import body, index_definition, qualified, quote
 
@@ -35,7 +36,10 @@ def finish_staging(db: Connection, plan: Plan) -> None:
     """
     for index in plan.indexes:
         definition = index.definition or f"({', '.join(map(quote, index.columns))})"
-        db.exec_driver_sql(_create_index(index.name, plan.staging, definition, unique=index.unique))
+        # The name was free in the preflight; another run may have taken it since.
+        is_free = catalog.is_free(db, plan.staging.renamed(index.name))
+        name = index.name if is_free else derived(index.name, f"_{plan.token}")
+        db.exec_driver_sql(_create_index(name, plan.staging, definition, unique=index.unique))
     for existing in unique_indexes(db, plan):
         definition = index_definition(existing.sql) or ""
         db.exec_driver_sql(_create_index(proof_name(existing, plan), plan.staging, definition, unique=True))
