@@ -86,12 +86,10 @@ class Given(Generic[I, R]):
 
 
 class UnitStep(Step[I_co]):
-    """One attempt of one step, with what it did: ``heartbeats``, ``progressed``, ``kept`` (its checkpoint), ``log``.
+    """One attempt of one step, with what it did: ``heartbeats``, ``progressed``, ``kept`` (its checkpoint), ``logged``.
 
     Set ``cancelled`` to ask it to stop, ``gone`` to take its lease away.
     """
-
-    log: Logged
 
     def __init__(self, given: I_co, world: World, key: str, attempt: int) -> None:
         super().__init__(given, world)
@@ -99,7 +97,8 @@ class UnitStep(Step[I_co]):
         self.run_id = "0" * 32
         self.key = key
         self.attempt = attempt
-        self.log = Logged()
+        self.logged = Logged()
+        self.log = self.logged
         self.heartbeats = 0
         self.progressed: list[Progress] = []
         self.kept: BaseModel | None = None

@@ -95,7 +95,7 @@ def test_it_remembers_what_the_step_has_said() -> None:
     told = step(Input(table="orders"))
     assert export(told) == Exported(rows=1)
     assert (told.heartbeats, told.progressed) == (2, [(1, 2, "rows")])
-    assert told.log.lines == [("info", "exported", {"table": "orders"})]
+    assert told.logged.lines == [("info", "exported", {"table": "orders"})]
 
 
 def test_a_checkpoint_is_there_for_the_next_attempt() -> None:

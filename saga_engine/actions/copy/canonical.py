@@ -144,7 +144,7 @@ def _is_date(match: re.Match[str]) -> bool:
 
 
 def _is_clock(match: re.Match[str]) -> bool:
-    return int(match["hour"]) < 24 and int(match["minute"]) < 60 and int(match["second"] or 0) < 60  # noqa: PLR2004
+    return int(match["hour"]) < 24 and int(match["minute"]) < 60 and int(match["second"] or 0) < 60  # noqa: PLR2004  hours, minutes, seconds
 
 
 def _clock(match: re.Match[str]) -> str:
