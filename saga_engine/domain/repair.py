@@ -38,7 +38,7 @@ def resolve(draft: Draft, found: e.Resolved) -> None:
     if task.kind == "undo":
         _undo_found(draft, task, found)
     elif found.done:
-        _refuse_without_result(draft, task, found)
+        _refuse_other_result(draft, task, found)
         attempts.step_done(draft, task, found.value)
     else:
         _not_done(draft, task, found)
@@ -158,10 +158,16 @@ def _may_skip(draft: Draft, task: Task) -> bool:
     return run.result is None and run.safety != "pivot" and not _way_parked(task)
 
 
-def _refuse_without_result(draft: Draft, task: Task, found: e.Resolved) -> None:
+def _refuse_other_result(draft: Draft, task: Task, found: e.Resolved) -> None:
     model = draft.chart.run_of(task.state).result
-    if model is not None and found.value == "null":
-        raise errors.BadInput(f"what follows {task.state} needs its result: give it as {model.__name__}")
+    if model is not None:
+        try:
+            model.model_validate_json(found.value)
+        except ValueError:
+            text = f"what follows {task.state} needs its result: give it as {model.__name__}"
+            raise errors.BadInput(text) from None
+    elif found.value != "null":
+        raise errors.BadInput(f"{task.state} returns nothing: leave the result out")
 
 
 def _undo_found(draft: Draft, task: Task, found: e.Resolved) -> None:

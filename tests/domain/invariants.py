@@ -19,7 +19,7 @@ from tests.domain.worlds import BUDGET, World
 BECOMES: Final = {
     "started": {"done", "undone", "skipped", "dropped", "sealed"},
     "done": {"undone", "skipped", "sealed"},
-    "dropped": {"started", "sealed"},
+    "dropped": {"dropped", "started", "sealed"},
     "undone": set[str](),
     "skipped": set[str](),
     "sealed": {"sealed"},

@@ -148,12 +148,18 @@ def test_a_step_found_not_to_be_done_is_tried_again() -> None:
     assert run.tell(NOT_FOUND).commands == (c.SetDue("r.1", run.now),)
 
 
-def test_a_step_found_to_be_done_needs_its_result() -> None:
-    error = parked_in_a().refused(e.Resolved("bob", "it is there", done=True))
+@pytest.mark.parametrize("value", ["null", "{}x", '{"m":1}'])
+def test_a_step_found_to_be_done_needs_its_result(value: str) -> None:
+    error = parked_in_a().refused(e.Resolved("bob", "it is there", done=True, value=value))
     assert (str(error), error.exit_code) == ("what follows A needs its result: give it as Value", 2)
-    returning_nothing = parked_in_b()
-    returning_nothing.tell(e.Resolved("bob", "it is there", done=True))
-    assert returning_nothing.where == ("DONE", "completed")
+
+
+def test_a_step_that_returns_nothing_is_found_to_be_done_without_a_result() -> None:
+    run = parked_in_b()
+    error = run.refused(e.Resolved("bob", "it is there", done=True, value=ONE))
+    assert (str(error), error.exit_code) == ("B returns nothing: leave the result out", 2)
+    run.tell(e.Resolved("bob", "it is there", done=True))
+    assert run.where == ("DONE", "completed")
 
 
 @pytest.mark.parametrize("found", [FOUND, NOT_FOUND])

@@ -52,7 +52,7 @@ LENGTHS: Final = (seconds(1), minutes(10), hours(2), hours(20))
 def migration(saga: Lines) -> None:
     saga.at(S.A, leaving=bye).run(one, retry=Retry(2), deadline=hours(5)).undo(back_one).on(reject, S.BACK).then(S.B)
     saga.at(S.B, entering=hello).run(two, retry=Retry(2), promise="effect").undo(back_two).when(moody, S.D).then(S.C)
-    asking = saga.at(S.C, entering=hello, leaving=bye).approval(gate(quorum=2, escalate=("lead", hours(1))))
+    asking = saga.at(S.C, entering=hello, leaving=bye).approval(gate(quorum=2, escalate=("lead", minutes(5))))
     asking.on(defer, S.BACK).then(approved=S.D, rejected=S.BACK, expired=S.BACK)
     saga.at(S.D).run(nothing, retry=Retry(2), deadline=hours(5)).pivot().on(ignore, S.BACK).then(S.DONE)
     saga.group(S.A, S.B, S.C, S.D, deadline=hours(9)).on(ignore, S.BACK, when=moody_note).then(timed_out=S.BACK)
@@ -72,7 +72,9 @@ def circling(saga: Lines) -> None:
     saga.at(S.A, visits=3).run(one).reads_only().when(is_big, S.C).then(S.B)
     saga.at(S.B).run(two, retry=Retry(3)).undo(back_two, retry=Retry(2)).on(ignore, S.A).then(S.A, failed=S.BACK)
     saga.at(S.C).run(nothing).verified(probe_nothing).undo(back_nothing).then(S.D, failed=S.BACK)
-    saga.at(S.D).approval(gate()).on(reject, S.A).then(approved=S.DONE, rejected=S.BACK, expired=S.A)
+    saga.at(S.D).approval(gate(quorum=2, escalate=("lead", minutes(5)))).on(reject, S.A).then(
+        approved=S.DONE, rejected=S.BACK, expired=S.A
+    )
     saga.group(S.A, S.B, deadline=hours(3)).then()
     saga.rolls_back(S.BACK).to(S.UNDONE)
     saga.final(S.UNDONE, outcome="failed")
@@ -201,9 +203,7 @@ class World:
         who = (task.name, task.attempt, task.leased_by or "")
         value = self.value(task, number // 16)
         outcomes: tuple[e.Report, ...] = (
-            e.ActionSucceeded(*who, value),
-            e.ActionSucceeded(*who, value),
-            e.ActionSucceeded(*who, value),
+            *[e.ActionSucceeded(*who, value)] * 9,
             e.ActionFailed(*who, "E: bad"),
             e.ActionFailed(*who, "E: worse", final=True),
             e.ActionFailed(*who, "E: ahead", park="W21"),
@@ -298,15 +298,15 @@ class World:
 
 Move = tuple[Callable[[World, int], None], int]
 MOVES: Final = (
-    *[World.claims] * 5,
-    *[World.reports] * 5,
+    *[World.claims] * 8,
+    *[World.reports] * 8,
+    *[World.votes] * 3,
     *[World.passes] * 2,
     *[World.sends] * 2,
-    *[World.asks] * 2,
+    World.asks,
     World.dies,
     World.hangs,
     World.comes_late,
-    World.votes,
     World.pauses,
     World.turns,
 )
