@@ -60,12 +60,13 @@ def _surroundings(  # noqa: PLR0913, PLR0917  what is read, and what it is read 
 ) -> why.Surroundings:
     now = door.store.clock(db)
     living = [one for one in incarnations.living(db) if now < one.lease_until and not row_is_dead(one)]
+    here = [one for one in living if row.host in {None, one.host}]
     return why.Surroundings(
         now=now,
         run=ids.short(row.saga, row.tag, inspect.neighbours(db, row.tag)),
-        queue=row.queue,
+        queue=f"{row.queue} on {row.host}, where its files are" if row.host and not here else row.queue,
         entered_at=row.entered_at,
-        workers=tuple(_workers(db, living, row.queue)),
+        workers=tuple(_workers(db, here, row.queue)),
         tasks=_attempts(db, run, chart),
         paused=why.Hold(row.paused_by, row.paused_reason or "", row.updated_at) if row.paused else None,
         roles=roles,

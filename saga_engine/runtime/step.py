@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Event as Flag
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 import structlog
@@ -23,9 +24,17 @@ from saga_engine.ledger import undo as ledger_undo
 from saga_engine.ledger.connect import session
 from saga_engine.ledger.heads import Key
 from saga_engine.ledger.schema import identity
+from saga_engine.ledger.traces import left_traces
+from saga_engine.runtime.life import host
 from saga_engine.runtime.targets import Targets
-from saga_engine.store import effects, tasks
+from saga_engine.settings import Exports
+from saga_engine.store import effects, hosts, tasks
 from saga_engine.store.connect import Store, retrying
+from saga_engine.store.tasks import Lease
+
+NOTE_SECONDS: Final = 0.5
+"""How often an attempt writes a sign of life at most; a checkpoint is always written."""
+TOUCHES_MAX: Final = 3
 
 M = TypeVar("M", bound=BaseModel)
 N = TypeVar("N", bound=BaseModel | None)
@@ -47,10 +56,18 @@ class Attempt:
     """When it last gave a sign of life, on the worker's own clock."""
     timed_out: bool = False
 
+    noted: float = 0.0
+    """When it last wrote to its row in the store."""
+
     @property
-    def lease(self) -> tuple[str, int]:
+    def lease(self) -> Lease:
         """The task's name and the attempt."""
         return self.task.name, self.task.attempt
+
+    @property
+    def who(self) -> tuple[str, int, str]:
+        """What every report of it begins with."""
+        return self.task.name, self.task.attempt, self.incarnation
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +78,7 @@ class Hands:
     targets: Targets
     store_uuid: str
     result_bytes_max: int
+    exports: Exports
 
 
 class LiveStep(Step[Any]):
@@ -91,8 +109,8 @@ class LiveStep(Step[Any]):
             raise errors.AttemptEnded
 
     def progress(self, done: int, total: int | None = None, unit: str = "") -> None:
-        """Show how far the attempt is."""
-        self._note(progress=canonical({"done": done, "total": total, "unit": unit}))
+        """Show how far the attempt is; written at most every half a second."""
+        self._sign(progress=canonical({"done": done, "total": total, "unit": unit}))
 
     def checkpoint(self, value: BaseModel) -> None:
         """Keep *value* for the next attempt."""
@@ -109,6 +127,19 @@ class LiveStep(Step[Any]):
             text = tasks.checkpoint_of(db, self._of.task.name)
         return None if text is None else kind.model_validate_json(text)
 
+    def folder(self) -> Path:
+        """The folder of this run's files; not shared between hosts, it binds the run to this one."""
+        self.heartbeat()
+        of, store = self._of, self._hands.store
+        if not self._hands.exports.shared:
+            bound = retrying(store, lambda db: hosts.bind(db, self.run_id, host(), of.incarnation, of.lease))
+            if bound is None:
+                of.gone.set()
+                raise errors.AttemptEnded
+            if bound != host():
+                raise errors.SagaError(f"the files of this run are on {bound}; start a worker there")
+        return self._hands.exports.dir.absolute() / self.run_id
+
     def effect(self, connection: Connection, work: Callable[[sa.Connection], N], part: str = "") -> N:
         """Exactly once for each part."""
         engine, key = self._hands.targets.engine(connection), self._opened_key(connection)
@@ -119,7 +150,7 @@ class LiveStep(Step[Any]):
 
         self.heartbeat()
         result: N = ledger_effect.apply(engine, key, part, work, parse, limit=self._hands.result_bytes_max)
-        self._note()
+        self._sign()
         return result
 
     @contextmanager
@@ -129,16 +160,29 @@ class LiveStep(Step[Any]):
         with session(self._hands.targets.engine(connection), f"{self.key} attempt {self.attempt}") as db:
             yield db
 
+    def _sign(self, **hints: str) -> None:
+        """A sign of life, in the store too, unless it has had one just now."""
+        if monotonic() - self._of.noted < NOTE_SECONDS:
+            self.heartbeat()
+        else:
+            self._note(**hints)
+
     def _note(self, **hints: str) -> None:
-        """Write hints to the task's row, fenced; they are a sign of life that the store sees too."""
+        """Write hints to the task's row, fenced. They are hints: a store that is away does not fail the step."""
         self.heartbeat()
         of, store = self._of, self._hands.store
-        counts = retrying(
-            store,
-            lambda db: tasks.note(db, of.incarnation, of.lease, store.clock(db), **hints),
-        )
+        of.noted = monotonic()
+        try:
+            counts = retrying(store, lambda db: tasks.note(db, of.incarnation, of.lease, store.clock(db), **hints))
+        except errors.StoreError as error:
+            self.log.warning("attempt.hint_lost", reason=str(error))
+            return
+        self._require(counts)
+
+    def _require(self, counts: object) -> None:
+        """Stop here where the store says that this attempt counts no more."""
         if not counts:
-            of.gone.set()
+            self._of.gone.set()
             raise errors.AttemptEnded
 
     def _opened_key(self, connection: str) -> Key:
@@ -159,13 +203,20 @@ class LiveStep(Step[Any]):
         if found is None:
             raise errors.LedgerMissing(connection=connection)
         seen = effects.Touch(self.run_id, self.key, connection, found)
-        of = self._of
-        kept = retrying(self._hands.store, lambda db: effects.touch(db, seen, of.incarnation, of.lease))
-        if kept is None:
-            of.gone.set()
-            raise errors.AttemptEnded
-        self._kept[connection] = kept
-        return kept
+        kept = self._touched_for_sure(seen)
+        self._require(kept)
+        self._kept[connection] = kept or ""
+        return self._kept[connection]
+
+    def _touched_for_sure(self, seen: effects.Touch) -> str | None:
+        """After an unknown outcome the same question is asked again, under the same lock: the answer tells."""
+        of, store = self._of, self._hands.store
+        for _ in range(TOUCHES_MAX - 1):
+            try:
+                return retrying(store, lambda db: effects.touch(db, seen, of.incarnation, of.lease))
+            except errors.OutcomeUnknown:
+                continue
+        return retrying(store, lambda db: effects.touch(db, seen, of.incarnation, of.lease))
 
 
 class UndoStep(LiveStep):
@@ -179,11 +230,9 @@ class UndoStep(LiveStep):
             self._opened.add(connection)
         return self._touched()
 
-    def nothing_applied(self) -> bool:
-        """True when no part is in effect in any target."""
-        return not any(
-            ledger_undo.applied(self._hands.targets.engine(name), self._undo_key(name), 1) for name in self._touched()
-        )
+    def never_applied(self) -> bool:
+        """True when no part ever took effect in any target, so that no earlier attempt of this undo has begun either."""
+        return not any(left_traces(self._hands.targets.engine(name), self._undo_key(name)) for name in self._touched())
 
     def finish(self, verify: Callable[[], bool]) -> bool:
         """Record in every target that the step is undone, once *verify* has said so; False where it touched none."""
@@ -198,7 +247,7 @@ class UndoStep(LiveStep):
             return None  # type: ignore[return-value]  # nothing was ever applied there: there is nothing to undo
         engine = self._hands.targets.engine(connection)
         result = ledger_undo.undo_part(engine, self._undo_key(connection), part or None, work)
-        self._note()
+        self._sign()
         return result  # type: ignore[return-value]  # None where the part was not in effect
 
     def _touched(self) -> dict[str, str]:

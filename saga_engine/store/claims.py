@@ -22,10 +22,11 @@ Kind: TypeAlias = Literal["action", "suspect", "timer"]
 
 @dataclass(frozen=True, slots=True)
 class Menu:
-    """What a worker takes: tasks of these queues, of the definitions that it has loaded."""
+    """What a worker takes: tasks of these queues, of the definitions that it has loaded, not bound to another host."""
 
     queues: tuple[str, ...]
     loaded: tuple[int, ...]
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ def orphans(db: sa.Connection) -> bool:
 
 
 def _of(menu: Menu, queue: str) -> dict[str, Any]:
-    return {"of_queue": queue, "loaded": list(menu.loaded)}
+    return {"of_queue": queue, "loaded": list(menu.loaded), "here": menu.host}
 
 
 # One queue at a time: only then do the indexes give the oldest first, without sorting everything that is due.
@@ -103,6 +104,7 @@ _UNHELD: Final = sa.and_(
     tasks.c.due_at.is_not(None),
     tasks.c.queue == bindparam("of_queue"),
     tasks.c.definition.in_(bindparam("loaded", expanding=True)),
+    sa.or_(tasks.c.host.is_(None), tasks.c.host == bindparam("here")),
 )
 _TIMER: Final[sa.ColumnElement[str]] = sa.literal_column("'timer'")
 _IS: Final[Mapping[Kind, sa.ColumnElement[bool]]] = {

@@ -32,12 +32,12 @@ def renew(db: sa.Connection, now: datetime) -> None:
 
 
 def _unserved(db: sa.Connection, now: datetime) -> dict[tuple[str, str], str]:
-    """``{(run, code): evidence}`` of due tasks whose queue, or whose definition, no live worker serves."""
-    queues, loaded = _served(db)
+    """``{(run, code): evidence}`` of due tasks whose queue, host or definition no live worker serves."""
+    queues, loaded, hosts = _served(db)
     due = (
-        select(tasks.c.run_id, tasks.c.queue, tasks.c.definition)
+        select(tasks.c.run_id, tasks.c.queue, tasks.c.definition, tasks.c.host)
         .where(tasks.c.leased_by.is_(None), tasks.c.due_at.is_not(None), tasks.c.due_at <= now)
-        .where(tasks.c.queue.not_in(queues) | tasks.c.definition.not_in(loaded))
+        .where(tasks.c.queue.not_in(queues) | tasks.c.definition.not_in(loaded) | tasks.c.host.not_in(hosts))
         .order_by(tasks.c.due_at)
         .limit(KEPT_MAX)
     )
@@ -45,15 +45,19 @@ def _unserved(db: sa.Connection, now: datetime) -> dict[tuple[str, str], str]:
     for row in db.execute(due):
         if row.queue not in queues:
             found[row.run_id, "W01"] = f"no live worker serves the queue {row.queue}"
+        elif row.host is not None and row.host not in hosts:
+            found[row.run_id, "W01"] = f"the run's files are on {row.host}, and no live worker is there"
         else:
             found[row.run_id, "W10"] = "no live worker has this version of the saga loaded"
     return found
 
 
-def _served(db: sa.Connection) -> tuple[list[str], list[int]]:
+def _served(db: sa.Connection) -> tuple[list[str], list[int], list[str]]:
     rows = db.execute(
-        select(incarnations.c.queues, incarnations.c.loaded).where(incarnations.c.ended_at.is_(None))
+        select(incarnations.c.queues, incarnations.c.loaded, incarnations.c.host).where(
+            incarnations.c.ended_at.is_(None)
+        )
     ).all()
     queues: set[str] = {queue for row in rows for queue in json.loads(row.queues)}
     loaded: set[Any] = {row_id for row in rows for row_id in json.loads(row.loaded).values()}
-    return sorted(queues), sorted(loaded)
+    return sorted(queues), sorted(loaded), sorted({row.host for row in rows})

@@ -57,7 +57,7 @@ class Head:
 
 # Primary key of saga_runs, in id order, so that two batches never wait for each other in a circle.
 _LOCK_RUNS = (
-    select(s.runs.c.id, s.runs.c.revision, s.runs.c.journal_hash, s.runs.c.definition, s.runs.c.queue)
+    select(s.runs.c.id, s.runs.c.revision, s.runs.c.journal_hash, s.runs.c.definition, s.runs.c.queue, s.runs.c.host)
     .where(s.runs.c.id.in_(bindparam("ids", expanding=True)))
     .order_by(s.runs.c.id)
     .with_for_update(key_share=True)
@@ -80,7 +80,8 @@ def _lock(db: sa.Connection, ids: list[str]) -> dict[str, Head]:
     for task in db.execute(_LOCK_TASKS, {"ids": ids}):
         fences[task.run_id][task.name] = (task.attempt, task.leased_by)
     return {
-        row.id: Head(row.revision, row.journal_hash, Pinned(row.definition, row.queue), fences[row.id]) for row in rows
+        row.id: Head(row.revision, row.journal_hash, Pinned(row.definition, row.queue, row.host), fences[row.id])
+        for row in rows
     }
 
 

@@ -19,10 +19,11 @@ NO_HASH = b""
 
 @dataclass(frozen=True, slots=True)
 class Pinned:
-    """What a run's rows repeat: the row of its definition, and its queue."""
+    """What a run's rows repeat: the row of its definition, its queue, and the host of its files, if it has any."""
 
     definition: int
     queue: str
+    host: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +191,7 @@ def _new_task(task: Task, run_id: str, pinned: Pinned, now: datetime) -> dict[st
         "visit": task.visit,
         "position": task.position,
         "queue": pinned.queue,
+        "host": pinned.host,
         "definition": pinned.definition,
         "outcome": task.outcome,
         "about": task.about,

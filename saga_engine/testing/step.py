@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar, cast, overload
 
 from pydantic import BaseModel
@@ -42,6 +45,7 @@ class World:
     results: dict[object, object] = field(default_factory=dict)
     engines: dict[str, sqlalchemy.Engine] = field(default_factory=dict)
     touched: set[tuple[str, str]] = field(default_factory=set)
+    files: Path | None = None
 
     def engine(self, name: str) -> sqlalchemy.Engine:
         """Open a connection by its name; ``SettingsError`` where the test has not given it."""
@@ -51,6 +55,13 @@ class World:
             self.engines[name] = connect.open_target(name, self.connections[name])
             weakref.finalize(self, self.engines[name].dispose)
         return self.engines[name]
+
+    def folder(self) -> Path:
+        """A place for files, which goes with the test."""
+        if self.files is None:
+            self.files = Path(tempfile.mkdtemp(prefix="saga-step-"))
+            weakref.finalize(self, shutil.rmtree, self.files, ignore_errors=True)
+        return self.files
 
     def newest(self, source: object) -> object:
         """See ``facts.Results``."""
@@ -177,6 +188,10 @@ class UnitStep(Step[I_co]):
     def last_checkpoint(self, kind: type[M]) -> M | None:
         """Return what was kept, through JSON as the engine would."""
         return None if self.kept is None else kind.model_validate_json(self.kept.model_dump_json())
+
+    def folder(self) -> Path:
+        """See ``facts.Step``."""
+        return self.world.folder() / self.run_id
 
     def effect(self, connection: Connection, work: Callable[[sqlalchemy.Connection], N], part: str = "") -> N:
         """The real thing, with a ledger in the target; it is made where there is none."""

@@ -49,6 +49,7 @@ def drop_export(step: Step[Move], was: Outcome[Exported]) -> None:
     """Remove the files of every attempt, whether or not one of them has finished."""
     del was
     folders.drop(Path(step.of(preflight).exports), step.key)
+    folders.leave(Path(step.of(preflight).exports), step.run_id)
 
 
 def tidy_export(step: Step[Move]) -> None:
@@ -56,6 +57,7 @@ def tidy_export(step: Step[Move]) -> None:
     exported = step.find(export)
     if exported is not None:
         folders.drop(Path(exported.folder).parent, folders.key_of(Path(exported.folder)))
+        folders.leave(Path(exported.folder).parent, step.run_id)
 
 
 def _chunks(step: Step[Move], plan: Plan, folder: Path, old: list[Path]) -> Iterator[tuple[Chunk, bool]]:

@@ -51,6 +51,12 @@ def drop(exports: Path, key: str) -> None:
         shutil.rmtree(folder)
 
 
+def leave(exports: Path, run_id: str) -> None:
+    """Remove the run's own folder, once nothing is in it; one that others share stays."""
+    if exports.name == run_id and exports.is_dir() and not any(exports.iterdir()):
+        exports.rmdir()
+
+
 def key_of(folder: Path) -> str:
     """The step key from which *folder* has its name."""
     return folder.name.rpartition(".")[0]

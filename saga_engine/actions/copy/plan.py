@@ -28,7 +28,9 @@ class Move(Frozen):
     """What to move. Sagas extend it with what else they ask for.
 
     *table* and *target_table* are written ``orders`` or ``sales.orders``, in the case of the catalogue.
-    *exports* is the folder for chunk files; *keys_named* how many differing keys a report names at most.
+    *exports* is a folder for chunk files that every worker sees; empty, they go to the run's own folder, and the run
+    stays on the host that wrote them where hosts do not share it. *keys_named* is how many differing keys a report
+    names at most.
     """
 
     source: Connection
@@ -36,7 +38,7 @@ class Move(Frozen):
     table: str
     target_table: str = ""
     chunk_rows: int = Field(default=20_000, ge=1, le=1_000_000)
-    exports: str = ".saga/exports"
+    exports: str = ""
     keys_named: int = Field(default=20, ge=1, le=1_000)
 
 

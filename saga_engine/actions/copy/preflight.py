@@ -25,20 +25,21 @@ def preflight(step: Step[Move]) -> Plan:
 
     Only when nothing stands in the way, it makes the ledger in the target and the folder for exports.
     """
+    exports = Path(step.input.exports).absolute() if step.input.exports else step.folder()
     with step.connect(step.input.source) as source, step.connect(step.input.target) as target:
-        plan = _plan(step, Asked(source), Asked(target))
+        plan = _plan(step, exports, Asked(source), Asked(target))
         ledger.create(target.engine)
-    Path(step.input.exports).mkdir(parents=True, exist_ok=True)
+    exports.mkdir(mode=0o700, parents=True, exist_ok=True)
     return plan
 
 
-def _plan(step: Step[Move], here: Asked, there: Asked) -> Plan:
+def _plan(step: Step[Move], exports: Path, here: Asked, there: Asked) -> Plan:
     table = _table(here, names.parse(step.input.table))
     target, existing, before = _target(there, _target_name(step.input, table.name, here, there))
     like = table.sql if existing is None and here.name == there.name else ""
     drawn = _draw(here, there, table, existing, like=like)
     problems.refuse(table.name, [*drawn.problems, *problems.found(here, there, table, target, existing)])
-    looked = _look(step.input, here, table, drawn)
+    looked = _look(exports, here, table, drawn)
     made, left_behind = _new(table, existing, like=like)
     token = names.token(step.key)
     plan = Plan(
@@ -57,7 +58,7 @@ def _plan(step: Step[Move], here: Asked, there: Asked) -> Plan:
         rows=looked.rows,
         bytes=looked.bytes,
         chunk_rows=step.input.chunk_rows,
-        exports=str(Path(step.input.exports).absolute()),
+        exports=str(exports),
         notes=(*drawn.notes, *left_behind),
     )
     return _with_slow_keys(plan)
@@ -99,7 +100,7 @@ def _draw(here: Asked, there: Asked, table: Table, existing: Table | None, *, li
     return drawn
 
 
-def _look(move: Move, here: Asked, table: Table, drawn: Drawn) -> Looked:
+def _look(exports: Path, here: Asked, table: Table, drawn: Drawn) -> Looked:
     """Go through the rows once, for values that would not arrive, and for the room that their text needs."""
     with here.transaction() as db:
         looked = here.dialect.look(db, table, drawn.lanes)
@@ -107,7 +108,7 @@ def _look(move: Move, here: Asked, table: Table, drawn: Drawn) -> Looked:
         f"column {one.column}: {one.rows} {'rows have' if one.rows > 1 else 'row has'} {one.why}, such as key {one.key}"
         for one in looked.findings
     ]
-    problems.refuse(table.name, [*found, *problems.room(Path(move.exports), round(looked.bytes * ROOM_FACTOR))])
+    problems.refuse(table.name, [*found, *problems.room(exports, round(looked.bytes * ROOM_FACTOR))])
     return looked
 
 

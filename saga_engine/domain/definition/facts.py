@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, overload
 
 from pydantic import BaseModel
@@ -116,6 +117,13 @@ class Step(Facts[I_co]):
     @abstractmethod
     def last_checkpoint(self, kind: type[M]) -> M | None:
         """Return what an earlier attempt kept, validated as *kind*; None where none did."""
+
+    @abstractmethod
+    def folder(self) -> Path:
+        """The folder for this run's files, yours to make: below ``[exports] dir`` of the settings, named as the run.
+
+        Where hosts do not share that place, whatever the run does from now on is done on this host.
+        """
 
     @abstractmethod
     def effect(self, connection: Connection, work: Callable[[sqlalchemy.Connection], N], part: str = "") -> N:

@@ -39,6 +39,8 @@ runs = sa.Table(
     sa.Column("version", sa.Integer, nullable=False),
     sa.Column("definition", sa.ForeignKey("saga_definitions.id"), nullable=False),
     sa.Column("queue", sa.Text, nullable=False),
+    # Where the run's files are; null until a step asks for its folder, or where all hosts share them. Set once.
+    sa.Column("host", sa.Text),
     # The user's own name for the run; the same key again is the same run.
     sa.Column("run_key", sa.Text, unique=True),
     sa.Column("input", sa.Text, nullable=False),
@@ -93,6 +95,8 @@ tasks = sa.Table(
     # Place in the run's line; 0 beside it.
     sa.Column("position", sa.Integer, nullable=False),
     sa.Column("queue", sa.Text, nullable=False),
+    # The only host that may claim it; copied from the run.
+    sa.Column("host", sa.Text),
     sa.Column("definition", sa.ForeignKey("saga_definitions.id"), nullable=False),
     sa.Column("outcome", sa.Text, nullable=False),
     sa.Column("about", sa.Integer, nullable=False),
