@@ -179,6 +179,8 @@ def _path(came: dict[N, N | None], node: N) -> tuple[N, ...]:
 def _outcomes(activity: Run | Wait | Gate | RollBack) -> tuple[str, ...]:
     """What the activity itself can bring, in the order in which it is told; deadlines come beside it."""
     match activity:
+        case Run(safety="pivot"):
+            return ("then",)  # whatever its group says: one that fails for good is parked
         case Run():
             return ("then", "failed")
         case Gate():

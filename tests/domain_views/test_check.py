@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from saga_engine.domain.chart import Chart
 from saga_engine.domain.check import Finding, check, check_module, explain
 from saga_engine.domain.checks.rules import RULES
 from saga_engine.errors import NotFound
@@ -21,6 +22,13 @@ def test_the_bad_example_of_a_rule_breaks_that_rule_and_no_other(code: str) -> N
 @pytest.mark.parametrize("code", RULES)
 def test_the_good_example_of_a_rule_breaks_none(code: str) -> None:
     assert check_module(read(RULES[code].good), ROLES) == []
+
+
+@pytest.mark.parametrize("code", RULES)
+def test_what_the_engine_refuses_to_load_is_an_error_and_good_examples_load(code: str) -> None:
+    assert Chart(saga_of(RULES[code].good)).name == "migrate"
+    if "error" not in {finding.severity for finding in check(saga_of(RULES[code].bad), ROLES)}:
+        assert Chart(saga_of(RULES[code].bad)).name == "migrate"
 
 
 @pytest.mark.parametrize("code", RULES)

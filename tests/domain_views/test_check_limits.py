@@ -108,13 +108,25 @@ def test_what_an_approval_shows_is_gone_after_a_rollback_that_leads_forward_agai
     lines = """
 go_live = Approval("dba", shows=validate, expires=hours(24))
 saga.at(S.VALIDATING).run(validate, timeout=hours(1)).reads_only().then(S.ASKING)
-saga.at(S.ASKING, visits=3).approval(go_live).then(approved=S.COMPLETED, rejected=S.BACK, expired=S.STOPPED)
+saga.at(S.ASKING, visits=3).approval(go_live).then(approved=S.COMPLETED, rejected=S.BACK, expired=S.OTHER)
 saga.rolls_back(S.BACK).to(S.ASKING)
+saga.rolls_back(S.OTHER).to(S.COMPLETED)
 """
 
     found = only(lines)
 
-    assert (found.code, found.path) == ("SG033", ("VALIDATING", "BACK", "ASKING"))
+    assert (found.code, found.path) == ("SG033", ("VALIDATING", "ASKING", "BACK", "ASKING"))
+
+
+def test_a_cancel_may_lead_to_the_gate_without_what_it_shows() -> None:
+    lines = """
+go_live = Approval("dba", shows=validate, expires=hours(24))
+saga.at(S.VALIDATING).run(validate, timeout=hours(1)).reads_only().then(S.ASKING)
+saga.at(S.ASKING, visits=3).approval(go_live).then(approved=S.COMPLETED, rejected=S.STOPPED, expired=S.STOPPED)
+saga.rolls_back(S.BACK).to(S.ASKING)
+"""
+
+    assert (only(lines).code, only(lines).path) == ("SG033", ("VALIDATING", "BACK", "ASKING"))
 
 
 def test_an_event_that_only_an_end_or_an_unreachable_state_lists_is_taken_by_none() -> None:

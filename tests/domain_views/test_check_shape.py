@@ -39,6 +39,19 @@ saga.rolls_back(S.ROLLING_BACK).to(S.ROLLED_BACK)
     assert codes(lines) == []
 
 
+def test_a_rollback_that_only_a_cancel_behind_the_pivot_would_take_is_out_of_reach() -> None:
+    lines = """
+file = Event("file", Arrived, unhandled="defer")
+saga.at(S.CUTTING_OVER).run(cut_over, timeout=hours(1)).pivot().then(S.WAITING)
+saga.at(S.WAITING).wait(file, deadline=hours(8)).then(S.COMPLETED, timed_out=S.COMPLETED)
+saga.group(S.WAITING).then(failed=S.BACK)
+saga.rolls_back(S.BACK).to(S.COMPLETED)
+saga.rolls_back(S.OTHER).to(S.COMPLETED)
+"""
+
+    assert codes(lines) == [("SG001", "error", "BACK"), ("SG001", "error", "OTHER")]
+
+
 def test_while_a_line_is_missing_nothing_is_called_unreachable() -> None:
     lines = """
 saga.at(S.EXPORTING).run(export, timeout=hours(1)).reads_only()

@@ -226,7 +226,9 @@ def test_w23_of_a_pivot_leads_back_only_when_it_took_no_effect() -> None:
         "  > saga resolve migrate-7f3k2 --not-done --evidence …: you looked: CUTTING_OVER changed nothing",
         "  > saga retry migrate-7f3k2: tries CUTTING_OVER again, though it may have taken effect already",
     ]
-    assert told(BY_HAND, none).splitlines()[5:] == [
+    assert told(BY_HAND, none).splitlines()[2:] == [
+        "  > saga retry migrate-7f3k2: tries CUTTING_OVER again, with a new budget",
+        "  > saga resolve migrate-7f3k2 --done --evidence …: you looked: CUTTING_OVER took effect → LOADING",
         "  > saga rollback migrate-7f3k2 --plan: shows the way back; taken without --plan → BACK, undoes EXPORTING",
         "  > saga cancel migrate-7f3k2: gives the run up → BACK, undoes EXPORTING",
     ]

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import pytest
+
 from saga_engine.domain import events as e
+from saga_engine.domain.chart import Chart
 from saga_engine.domain.snapshot import Snapshot, Task
-from saga_engine.domain.why import Kept, waiting_on, why
+from saga_engine.domain.why import Attempt, Kept, waiting_on, why
 from tests.domain_views.asking import (
+    ALIVE,
     BY_HAND,
     HOUR,
     IDLE,
@@ -23,7 +27,8 @@ from tests.domain_views.asking import (
     waits,
 )
 from tests.domain_views.moments import NOON
-from tests.domain_views.walks import begin, broken, done, lease, tell
+from tests.domain_views.sagas import Mood, saga_of
+from tests.domain_views.walks import ME, begin, broken, done, lease, tell
 
 
 def test_what_a_person_must_act_on_first_comes_first() -> None:
@@ -31,6 +36,21 @@ def test_what_a_person_must_act_on_first_comes_first() -> None:
     kept = (Kept("W12", "dw.orders: our pid 48122 waits for pid 47010", NOON - HOUR), Kept("W99", "new", NOON))
 
     assert [reason.code for reason in why(POLL, run, around(findings=kept))] == ["W22", "W09", "W12", "W99"]
+
+
+def test_what_is_set_aside_comes_before_an_attempt_that_has_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    chart = Chart(
+        saga_of("""
+stop = Event("stop", Abort, unhandled="defer")
+(saga.at(S.LOADING).run(load, retry=Retry(3), timeout=hours(1)).reads_only()
+     .on(stop, S.DONE, when=moody).then(S.DONE))
+""")
+    )
+    stopping = tell(chart, lease(begin(chart)), e.AttemptTimedOut("run.1", 1, ME, "longer than 1 h"))
+    monkeypatch.setattr(Mood, "raises", True)
+    run = tell(chart, stopping, e.EventReceived("stop", '{"reason":"now"}', "bob"))
+
+    assert [reason.code for reason in why(chart, run, around(tasks={"run.1": Attempt(ALIVE)}))] == ["W16", "W23"]
 
 
 def test_an_overdue_timer_without_a_worker_is_told_beside_the_gate() -> None:

@@ -28,8 +28,9 @@ saga.rolls_back(S.ROLLING_BACK).to(S.ROLLED_BACK)
         "a pivot with a way back",
         """\
 Once a pivot has run, nothing before it is undone any more. A rollback behind it would end "rolled back" with all
-of that still there. Two ways lead into this: the pivot stands in a group whose failed= leads back, or a state
-after the pivot does. What follows a pivot leads forward: retries, a repair, an end with outcome="failed".""",
+of that still there. Two tables say so: a state after the pivot leads back; or the pivot stands in a group whose
+failed= does, which the engine does not take: a pivot that fails for good is parked. What follows a pivot leads
+forward: retries, a repair, an end with outcome="failed".""",
         """
 saga.at(S.LOADING).run(load, timeout=hours(1)).undo(unload).then(S.CUTTING_OVER)
 saga.at(S.CUTTING_OVER).run(cut_over, timeout=hours(1)).pivot().then(S.COMPLETED)
@@ -68,9 +69,9 @@ saga.rolls_back(S.UNLOADING).to(S.ROLLED_BACK)
         "SG014",
         "a way out of a rolling-back state before everything is undone",
         """\
-A rolling-back state is left by .to(…), when the last undo has succeeded. An event or a group's deadline that
-leads out of it earlier ends the run with the rest not undone, and nobody is told. An undo that fails parks the
-run there, for saga retry, skip or resolve.""",
+A rolling-back state is left by .to(…), when the last undo has succeeded. An event that leads out of it earlier
+would end the run with the rest not undone, and nobody would be told; so would the ways of a group. The engine
+refuses to load such a saga. An undo that fails parks the run there, for saga retry, skip or resolve.""",
         """
 abort = Event("abort", Abort, unhandled="reject")
 saga.at(S.LOADING).run(load, timeout=hours(1)).undo(unload).then(S.COMPLETED, failed=S.ROLLING_BACK)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
-from saga_engine.domain.checks.finding import Finding, error, told, warning
+from saga_engine.domain.checks.finding import Finding, error, level_told, told, warning
 from saga_engine.domain.definition.table import Gate, RollBack, Run, Wait
 from saga_engine.domain.graph import Graph, Place, Way, reach, shortest
 
@@ -33,7 +33,7 @@ def _way_back(graph: Graph, reached: set[Place]) -> Iterator[Finding]:
     for name in [name for name in graph.names if graph.is_pivot(name) and name in _states(reached)]:
         for way in graph.asked(name, "failed"):
             if path := _to_rollback(graph, way.target, _every):
-                text = f"{name} is the point of no return, yet its failure leads back: {told((name, *path))}"
+                text = f"{name} is the point of no return, yet failed= of its group leads back: {told((name, *path))}"
                 advice = f"take {name} out of the group, or give the group no failed="
                 yield error(graph, "SG012", name, text, advice, path=(name, *path), where=graph.where(way.level))
         paths = [_to_rollback(graph, way.target, _every) for way in graph.asked(name, "then")]
@@ -75,12 +75,15 @@ def _no_cancel(graph: Graph, reached: set[Place]) -> Iterator[Finding]:
 
 
 def _left_undone(graph: Graph) -> Iterator[Finding]:
+    """The engine loads no saga with a rolling-back state in a group, whatever the group's ways are."""
     for name, _ in graph.of(RollBack):
-        for way in [way for way in graph.ways[name] if way.trigger != "then"]:
+        for group in graph.machine.groups(name):
+            text = f"{name} undoes what the run did and stands in {level_told(graph, group)}, whose ways would end that"
+            yield error(graph, "SG014", name, text, f"take {name} out of the group", where=graph.where(group))
+        for way in [way for way in graph.ways[name] if way.trigger != "then" and way.level == name]:
             on = way.trigger.removeprefix("event:")
             text = f"{on} leads from {name} to {way.target} before everything is undone"
-            advice = f"remove the way, or take {name} out of the group"
-            yield error(graph, "SG014", name, text, advice, path=(name, way.target), where=graph.where(way.level))
+            yield error(graph, "SG014", name, text, "remove the way", path=(name, way.target))
 
 
 def _gate_past_pivot(graph: Graph, reached: set[Place]) -> Iterator[Finding]:

@@ -58,16 +58,9 @@ def _moved(before: Snapshot, after: Snapshot) -> bool:
 
 
 def _gist(task: Task) -> tuple[str, ...]:
-    """A task without its name: one that was made again is the same to a person."""
-    return (
-        task.kind,
-        task.state,
-        str(task.visit),
-        str(task.about),
-        repr(task.parked),
-        str(task.ending),
-        repr(task.due_at),
-    )
+    """A task without its name and words: one that was made or parked again is the same to a person."""
+    parked = (task.parked.code, task.parked.outcome) if task.parked else ()
+    return (task.kind, task.state, str(task.visit), str(task.about), str(task.ending), str(task.due_at), *parked)
 
 
 def _where_to(chart: Chart, before: Snapshot, after: Snapshot) -> str:
