@@ -23,8 +23,8 @@ from saga_engine.store import tasks
 
 ERROR_TEXT_MAX: Final = 500
 """Characters of an exception's text that the journal keeps."""
-
-LEDGER_GONE: Final = (errors.LedgerMissing, errors.LedgerChanged)
+STORE_AWAY: Final = (errors.StoreUnreachable, errors.StoreBusy, errors.StoreFull, errors.OutcomeUnknown)
+"""What the store may do to a step that asks it for something: no failure of the step."""
 
 
 class UndoFailed(errors.SagaError):
@@ -37,40 +37,52 @@ class Doubt(Exception):
 
 def run(attempt: Attempt, hands: Hands) -> e.Report | None:
     """Run an attempt to its end. None: it no longer counts, and nobody is to be told."""
-    task, who = attempt.task, (attempt.task.name, attempt.task.attempt, attempt.incarnation)
     hit("runtime.action.before")
     try:
-        value = _ACTIONS[task.kind](attempt, hands)
+        value = _ACTIONS[attempt.task.kind](attempt, hands)
         hit("runtime.action.after")
-        return e.ActionSucceeded(*who, value)
+        return e.ActionSucceeded(*attempt.who, value)
     except errors.AttemptEnded:
-        return None if attempt.gone.is_set() else e.ActionFailed(*who, "the step ended when it was asked to")
+        return None if attempt.gone.is_set() else e.ActionFailed(*attempt.who, "the step ended when it was asked to")
     except errors.Superseded as ahead:
-        return _superseded(attempt, hands, who, str(ahead))
+        return _superseded(attempt, hands, str(ahead))
     except (Exception, SystemExit) as error:  # noqa: BLE001  a user's step may raise anything; it becomes one report
-        return _failure(attempt, who, error)
+        return _failure(attempt, error)
 
 
-def _superseded(attempt: Attempt, hands: Hands, who: tuple[str, int, str], text: str) -> e.Report | None:
-    """The ledger knows a newer attempt. If the store does not, it is older than the target: a backup was restored (W21)."""
-    with hands.store.write() as db:
-        counts = tasks.still_held(db, attempt.incarnation, attempt.lease)
-    return e.ActionFailed(*who, f"the target's ledger is ahead of this store: {text}", park="W21") if counts else None
+def _superseded(attempt: Attempt, hands: Hands, text: str) -> e.Report | None:
+    """The ledger knows a newer attempt. If the store does not, it is older than the target, from a backup (W21).
+
+    A store that cannot be asked now is asked by the next attempt: this one is handed back, for nobody reports for it.
+    """
+    try:
+        with hands.store.write() as db:
+            counts = tasks.still_held(db, attempt.incarnation, attempt.lease)
+    except STORE_AWAY:
+        return None
+    failed = e.ActionFailed(*attempt.who, f"the target's ledger is ahead of this store: {text}", park="W21")
+    return failed if counts else None
 
 
-def _failure(attempt: Attempt, who: tuple[str, int, str], error: BaseException) -> e.ActionFailed:
+def _failure(attempt: Attempt, error: BaseException) -> e.ActionFailed:
     text = told(error)
     # Not the traceback with its variables: they hold rows and secrets.
     structlog.get_logger().warning("attempt.failed", task=attempt.task.name, error=text, where=_where(error))
     match error:
-        case errors.TargetBusy():
-            return e.ActionFailed(*who, text, busy=True)
+        case errors.TargetBusy() | errors.StoreUnreachable() | errors.StoreBusy() | errors.StoreFull():
+            return e.ActionFailed(*attempt.who, text, busy=not _in_doubt(attempt))
         case errors.LedgerMissing() | errors.LedgerChanged():
-            return e.ActionFailed(*who, text, park="W21")
+            return e.ActionFailed(*attempt.who, text, park="W21")
         case Doubt():
-            return e.ActionFailed(*who, text, park="W23")
+            return e.ActionFailed(*attempt.who, text, park="W23")
         case _:
-            return e.ActionFailed(*who, text, final=_never(attempt, error))
+            return e.ActionFailed(*attempt.who, text, final=_never(attempt, error))
+
+
+def _in_doubt(attempt: Attempt) -> bool:
+    """True for a manual step, which is never simply begun again, whatever went wrong."""
+    activity = attempt.chart.activity(attempt.task.state)
+    return attempt.task.kind == "step" and isinstance(activity, Run) and activity.promise == "manual"
 
 
 def _where(error: BaseException) -> str:
@@ -95,7 +107,12 @@ def told(error: BaseException) -> str:
     state = getattr(origin, "sqlstate", None)
     primary = getattr(getattr(origin, "diag", None), "message_primary", None)
     text = primary or next(iter(str(origin).splitlines()), "")
-    return redact(f"{type(origin).__name__}{f' {state}' if state else ''}: {text}")[:ERROR_TEXT_MAX]
+    return storable(redact(f"{type(origin).__name__}{f' {state}' if state else ''}: {text}"))[:ERROR_TEXT_MAX]
+
+
+def storable(text: str) -> str:
+    """*text* with what a database cannot hold written as escapes: NUL, and halves of surrogate pairs."""
+    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
 
 
 def _step(attempt: Attempt, hands: Hands) -> str:
@@ -149,7 +166,7 @@ def _undo(attempt: Attempt, hands: Hands) -> str:
     step = UndoStep(attempt, hands, entry.task)
     step.begin()
     was = _outcome(attempt, activity, entry.visit, step)
-    none_applied = activity.promise == "effect" and step.nothing_applied()
+    none_applied = activity.promise == "effect" and step.never_applied()
     if not none_applied and not isinstance(was, NotDone):
         _call(undo.work, step, was)
     _prove(step, undo, task.state)

@@ -1,24 +1,28 @@
 """One life of a worker in this process: its row, its death lock, its lease, renewed from a thread of its own."""
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from threading import Event as Flag
 from threading import Thread
 from time import monotonic
+from typing import Final
 
+import sqlalchemy as sa
 import structlog
 
 from saga_engine import errors
+from saga_engine.failpoints import hit
 from saga_engine.runtime.life import Life, host
 from saga_engine.settings import Limits
 from saga_engine.store import incarnations, tasks
 from saga_engine.store.connect import Store, retrying
 from saga_engine.store.incarnations import Birth
+from saga_engine.store.tasks import Lease
 
-ID_BYTES = 6
+ID_BYTES: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,28 +37,29 @@ class Serves:
 
 
 class Incarnation:
-    """Holds tasks while its lease lasts. *mine* answers which tasks this process knows that it holds."""
+    """Holds tasks while its lease lasts. *mine* answers what this process knows that it holds."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  what a life is made of
         self,
         store: Store,
         limits: Limits,
         runtime_dir: Path,
         serves: Serves,
         pid: int,
-        mine: Callable[[], Mapping[str, int]],
+        mine: Callable[[], Collection[Lease]],
     ) -> None:
         self.id = secrets.token_hex(ID_BYTES)
         self.lost = Flag()
-        """Set when this life is over without its own doing, or may be: nothing that it holds is trusted any more."""
-        self.asked_to_end: set[str] = set()
-        """Tasks whose attempts somebody wants to end, as of the last renewal."""
-        self._store, self._limits, self._mine = store, limits, mine
-        self._life = Life.begin(runtime_dir)
+        """Set when this life has been ended from outside: nothing that it holds counts any more."""
+        self.asked_to_end: Collection[Lease] = ()
+        """Attempts that somebody wants to end, as of the last renewal."""
+        self.gone: Collection[Lease] = ()
+        """What this process holds and the store does not know, as of the last renewal."""
+        self._store, self._limits, self._mine, self._pid = store, limits, mine, pid
         self._lease = timedelta(seconds=limits.lease_seconds)
         self._stop = Flag()
-        self._trusted_until = monotonic() + limits.lease_seconds
-        self._unknown: set[tasks.Lease] = set()
+        self._forgotten: set[Lease] = set()
+        self._life = Life.begin(runtime_dir)
         birth = Birth(
             self.id,
             host(),
@@ -68,43 +73,92 @@ class Incarnation:
             serves.broken,
             serves.slots,
         )
-        retrying(store, lambda db: incarnations.begin(db, birth, store.clock(db), self._lease))
+        self._trusted_until = monotonic() + limits.lease_seconds
+        try:
+            self._begin(birth)
+        except BaseException:
+            self._life.end()
+            raise
         self._thread = Thread(target=self._renewals, name=f"saga-lease-{self.id}", daemon=True)
         self._thread.start()
 
-    def end(self, how: str = "released") -> None:
-        """End in order: the last write. With *how* "expired" what still runs is not taken for dead."""
-        self._stop.set()
-        self._thread.join()
+    @property
+    def trusted(self) -> bool:
+        """True while the lease cannot have run out: nothing new is begun without it.
+
+        Without it what runs goes on: the next renewal tells whether somebody has ended this life meanwhile.
+        """
+        return not self.lost.is_set() and monotonic() < self._trusted_until
+
+    def end(self, hanging: Collection[Lease] = ()) -> None:
+        """End in order, handing everything back; *hanging* are attempts that may go on all the same.
+
+        The last write. When the store cannot be reached, others find out by the death lock, or by the lease.
+        """
+        if not self._stops():
+            return
         try:
-            retrying(self._store, lambda db: incarnations.end(db, self.id, self._store.clock(db), how))
+            retrying(self._store, lambda db: self._hand_back(db, sorted(hanging)))
         except errors.StoreError as error:
             structlog.get_logger().warning("worker.end_unrecorded", reason=str(error))
         self._life.end()
 
-    def _renewals(self) -> None:
-        while not self._stop.wait(self._limits.renew_seconds):
-            try:
-                self.renew()
-            except errors.StoreError as error:
-                structlog.get_logger().warning("lease.not_renewed", reason=str(error))
-            if monotonic() > self._trusted_until:
-                self.lost.set()
-            if self.lost.is_set():
-                return
+    def abandon(self) -> None:
+        """Leave a life that others have ended, or will: its tasks are theirs to free."""
+        if self._stops():
+            self._life.end()
 
     def renew(self) -> None:
-        """Extend the lease of all its tasks by one row; learn which attempts are to end; hand back what it forgot."""
-        asked_at, mine = monotonic(), self._mine()
+        """Extend the lease of all its tasks by one row; learn what is to end and what is gone; free what it forgot.
+
+        A task that this process does not know, at two renewals running, was leased by a claim whose COMMIT
+        nobody heard of (PROTOCOL, T1): it is handed back.
+        """
+        asked_at, mine = monotonic(), set(self._mine())
         with self._store.write() as db:
             now = self._store.clock(db)
             alive = incarnations.renew(db, self.id, len(mine), now, self._lease)
             held = tasks.held(db, self.id) if alive else {}
-            forgotten = {lease for lease in held if lease[0] not in mine}
-            tasks.release(db, self.id, sorted(forgotten & self._unknown), now)
+            forgotten = held.keys() - mine
+            tasks.release(db, self.id, sorted(forgotten & self._forgotten), now)
         if not alive:
             self.lost.set()
             return
-        self._unknown = forgotten
         self._trusted_until = asked_at + self._limits.lease_seconds
-        self.asked_to_end = {name for (name, _), ending in held.items() if ending}
+        self._forgotten = forgotten
+        self.asked_to_end = [lease for lease, ending in held.items() if ending]
+        self.gone = mine - held.keys()
+
+    def _begin(self, birth: Birth) -> None:
+        retrying(self._store, lambda db: incarnations.begin(db, birth, self._store.clock(db), self._lease))
+
+    def _hand_back(self, db: sa.Connection, hanging: list[Lease]) -> None:
+        now = self._store.clock(db)
+        incarnations.end(db, self.id, now, "released")
+        tasks.release_running(db, self.id, hanging, now, f"{host()} pid {self._pid}")
+        tasks.release_rest(db, self.id, now)
+
+    def _stops(self) -> bool:
+        """Renew no more; False where this life was over already."""
+        over = self._stop.is_set()
+        self._stop.set()
+        self._thread.join()
+        return not over
+
+    def _renewals(self) -> None:
+        try:
+            while not self._stop.wait(self._limits.renew_seconds):
+                hit("runtime.lease.renew")
+                self._renew_if_the_store_answers()
+                if self.lost.is_set():
+                    return
+        except BaseException:
+            # A bug of ours: without this thread nothing that is held can be trusted.
+            self.lost.set()
+            raise
+
+    def _renew_if_the_store_answers(self) -> None:
+        try:
+            self.renew()
+        except errors.StoreError as error:
+            structlog.get_logger().warning("lease.not_renewed", reason=str(error))

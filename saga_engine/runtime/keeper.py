@@ -1,4 +1,4 @@
-"""Upkeep, done by every worker between claims: dead workers are ended, their tasks freed, findings kept, old rows swept."""
+"""Upkeep by every worker between claims: dead workers are ended, their tasks freed, findings kept, rows swept."""
 
 from datetime import timedelta
 from typing import Final

@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Final
+from datetime import UTC, datetime
+from typing import Final, TypeAlias
 
-import sqlalchemy as sa
 import structlog
 
 from saga_engine import errors
@@ -22,19 +21,24 @@ from saga_engine.store.rows import Entry
 
 UNRECORDABLE: Final = "the result cannot be recorded"
 
+Leases: TypeAlias = Callable[[Snapshot, Task], bool]
+"""Whether the head of the line is to be recorded already leased to this worker."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What became of a report: the run after it, or None where the report no longer counted."""
+    """A report, and the run as it is now. A report that no longer counted, or had no consequence, changed nothing."""
 
     report: e.Report
     run: Snapshot
-    moved: bool
-    """True when something was decided and recorded."""
 
 
-Leases = Callable[[Snapshot, Task], bool]
-"""Whether the head of the line is to be recorded already leased to this worker."""
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a batch: *done*, and the reports whose run has *moved*, to be decided anew on what it is now."""
+
+    done: list[Recorded]
+    moved: list[e.Report]
 
 
 class Recorder:
@@ -44,40 +48,43 @@ class Recorder:
         self._door = door
         self._incarnation = incarnation
         self._leases = leases
+        self.now = datetime.min.replace(tzinfo=UTC)
+        """The database's clock at the last batch."""
 
-    def record(self, batch: Sequence[tuple[Snapshot, e.Report]]) -> tuple[list[Recorded], list[e.Report]]:
+    def record(self, batch: Sequence[tuple[Snapshot, e.Report]]) -> Outcome:
         """Record a batch, at most one report for each run.
 
-        Returns what was done, and the reports whose run had moved: to be handed in again with a fresh snapshot. An
-        error that a retry cannot mend makes the batch go one by one; the culprit becomes a failed attempt.
+        An error that a retry cannot mend makes the batch go one by one; the culprit becomes a failed attempt, its
+        neighbours commit. A store that is away raises, and nothing is lost: hand the batch in again.
         """
         try:
             return self._together(batch)
-        except (sa.exc.DBAPIError, ValueError) as error:
+        except errors.StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001  whatever it is, it is of one run: the others must not wait for it
             if len(batch) == 1:
                 return self._unrecordable(batch[0], error)
-        done: list[Recorded] = []
-        again: list[e.Report] = []
-        for one in batch:
-            recorded, moved = self.record([one])
-            done += recorded
-            again += moved
-        return done, again
+        each = [self.record([one]) for one in batch]
+        return Outcome([x for one in each for x in one.done], [x for one in each for x in one.moved])
 
     def fresh(self, ids: Sequence[str]) -> dict[str, Snapshot]:
         """The runs as they stand."""
         with self._door.store.read() as db:
             return runs.load(db, ids)
 
-    def _together(self, batch: Sequence[tuple[Snapshot, e.Report]]) -> tuple[list[Recorded], list[e.Report]]:
-        now = self._now()
-        decided = [(run, report, self._decide(run, report, now)) for run, report in batch]
-        entries = {id(report): Entry(run, report, d) for run, report, d in decided if d.commands}
-        moved = self._write(list(entries.values()))
-        gone = {id(entry.event) for entry in moved}
+    def _together(self, batch: Sequence[tuple[Snapshot, e.Report]]) -> Outcome:
+        now = self.now = self._now()
+        entries = [Entry(run, report, self._decide(run, report, now)) for run, report in batch]
+        moved = self._write([entry for entry in entries if entry.decision.commands])
         hit("runtime.recorder.recorded")
-        done = [Recorded(report, d.after, bool(d.commands)) for run, report, d in decided if id(report) not in gone]
-        return done, [report for _, report, _ in decided if id(report) in gone]
+        gone = {entry.run_id for entry in moved}
+        outcome = Outcome([], [])
+        for (_, report), entry in zip(batch, entries, strict=True):
+            if entry.run_id in gone:
+                outcome.moved.append(report)
+            else:
+                outcome.done.append(Recorded(report, entry.decision.after))
+        return outcome
 
     def _write(self, entries: list[Entry]) -> list[Entry]:
         """T2. After an unknown outcome nothing is assumed: the batch is handed back, and its runs are read again.
@@ -94,26 +101,27 @@ class Recorder:
 
     def _decide(self, run: Snapshot, report: e.Report, now: datetime) -> Decision:
         decision = decide(self._door.chart(run), run, report, now, self._door.budget)
-        head = decision.after.head()
-        if not decision.commands or head is None or not self._to_lease(decision.after, head, now):
+        head = decision.after.head() if decision.commands else None
+        if head is None or not self._to_lease(decision.after, head, now):
             return decision
         leased = replace(head, attempt=head.attempt + 1, leased_by=self._incarnation)
         tasks = tuple(leased if task is head else task for task in decision.after.tasks)
         return replace(decision, after=replace(decision.after, tasks=tasks))
 
     def _to_lease(self, run: Snapshot, head: Task, now: datetime) -> bool:
-        due = head.due_at is not None and head.due_at <= now and head.leased_by is None
-        return due and head.kind in ACTIONS and not head.parked and self._leases(run, head)
+        """One that a worker was lost with is claimed: whoever takes it has to ask about that first."""
+        due = head.due_at is not None and head.due_at <= now and head.leased_by is None and head.lost_by is None
+        return due and head.kind in ACTIONS and not run.paused and self._leases(run, head)
 
-    def _unrecordable(self, one: tuple[Snapshot, e.Report], error: Exception) -> tuple[list[Recorded], list[e.Report]]:
+    def _unrecordable(self, one: tuple[Snapshot, e.Report], error: Exception) -> Outcome:
         """The database refuses what came of this attempt: that is a failure of the attempt, not of the worker."""
         run, report = one
         if isinstance(report, e.ActionFailed) and report.error.startswith(UNRECORDABLE):
             raise error
-        structlog.get_logger().warning("report.unrecordable", run=run.run_id, error=type(error).__name__)
-        text = f"{UNRECORDABLE}: {type(getattr(error, 'orig', None) or error).__name__}"
-        failed = e.ActionFailed(report.task, report.attempt, report.incarnation, text, final=True)
-        return self.record([(run, failed)])
+        kind = type(getattr(error, "orig", None) or error).__name__
+        structlog.get_logger().warning("report.unrecordable", run=run.run_id, task=report.task, error=kind)
+        text = f"{UNRECORDABLE}: {kind}"
+        return self.record([(run, e.ActionFailed(report.task, report.attempt, report.incarnation, text, final=True))])
 
     def _now(self) -> datetime:
         with self._door.store.read() as db:

@@ -1,11 +1,11 @@
-"""The attempts that run in this process: started on a pool of threads, watched by the clock, ended on request."""
+"""The attempts that run in this process: started on threads, watched by the clock, ended on request."""
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterator
 from datetime import timedelta
+from functools import partial
 from queue import SimpleQueue
 from time import monotonic
-from typing import Final
+from typing import Final, TypeAlias
 
 import structlog
 from structlog.contextvars import bound_contextvars
@@ -14,108 +14,129 @@ from saga_engine.domain import events as e
 from saga_engine.domain.definition.table import NOTICE_TIMEOUT, Run
 from saga_engine.runtime import executor
 from saga_engine.runtime.step import Attempt, Hands
+from saga_engine.runtime.threads import Threads
+from saga_engine.store.tasks import Lease
 
-GAVE_UP: Final = "worker pid {pid}, which gave up on it"
+CLOSE_SECONDS: Final = 1.0
+"""How long the threads of attempts that came back may take to end."""
+
+Came: TypeAlias = tuple[Lease, e.Report | None]
+"""An attempt that came back, and its report; None where nobody is to be told."""
 
 
 class Slots:
-    """A bounded number of attempts at a time. Reports come out of ``reports``. Used by one thread, its own threads aside."""
+    """A bounded number of attempts at a time, each known by task and attempt: a later attempt is another one.
 
-    def __init__(self, size: int, hands: Hands, grace_seconds: float, pid: int) -> None:
+    Used by one thread, that of the worker; ``held`` may be asked from any.
+    """
+
+    def __init__(self, size: int, hands: Hands, grace_seconds: float, runner: str) -> None:
         self.size = size
-        self.reports: SimpleQueue[tuple[str, e.Report | None]] = SimpleQueue()
-        """``(task, report)`` of every attempt that came back; None where nobody is to be told."""
+        self.came: SimpleQueue[Came | None] = SimpleQueue()
+        """What came back; None only wakes whoever waits here."""
         self._hands = hands
         self._grace = grace_seconds
-        self._pid = pid
-        self._running: dict[str, Attempt] = {}
-        self._ending_since: dict[str, float] = {}
-        self._given_up: dict[str, Attempt] = {}
-        self._pool = ThreadPoolExecutor(size, thread_name_prefix="saga-action")
+        self._runner = runner
+        self._running: dict[Lease, Attempt] = {}
+        self._ending_since: dict[Lease, float] = {}
+        self._given_up: dict[Lease, float] = {}
+        """Attempts that count no more and whose threads have not come back, with the moment from which they hang."""
+        self._threads = Threads(size)
 
     @property
     def free(self) -> int:
-        """How many more attempts may start. A thread that hangs keeps its slot."""
+        """How many more attempts may start. A thread that does not come back keeps its slot."""
         return self.size - len(self._running) - len(self._given_up)
-
-    @property
-    def hung(self) -> int:
-        """Slots whose thread does not come back."""
-        return len(self._given_up)
 
     @property
     def busy(self) -> int:
         """Slots whose attempt still counts."""
         return len(self._running)
 
+    @property
+    def hung(self) -> int:
+        """Slots whose thread has not come back within the grace."""
+        now = monotonic()
+        return sum(hangs_from <= now for hangs_from in self._given_up.values())
+
     def start(self, attempt: Attempt) -> None:
-        """Run an attempt on a thread of the pool."""
-        self._running[attempt.task.name] = attempt
-        self._pool.submit(self._run, attempt)
+        """Run an attempt; a slot is free."""
+        assert self.free > 0, "an attempt starts only where a slot is free"
+        self._running[attempt.lease] = attempt
+        self._threads.submit(partial(self._run, attempt))
 
-    def has(self, task: str) -> bool:
-        """True while an attempt of the task runs here."""
-        return task in self._running
+    def has(self, lease: Lease) -> bool:
+        """True while this attempt runs here and counts."""
+        return lease in self._running
 
-    def finished(self, task: str) -> bool:
+    def knows(self, lease: Lease) -> bool:
+        """True while a thread runs this attempt, though it may count no more."""
+        return lease in self._running or lease in self._given_up
+
+    def held(self) -> list[Lease]:
+        """The attempts that run here and count."""
+        return list(self._running)
+
+    def attempts(self) -> list[Attempt]:
+        """The same, whole."""
+        return list(self._running.values())
+
+    def finished(self, lease: Lease) -> bool:
         """Forget an attempt that came back; False when it had been given up, and its report counts no more."""
-        self._ending_since.pop(task, None)
-        self._given_up.pop(task, None)
-        return self._running.pop(task, None) is not None
+        self._ending_since.pop(lease, None)
+        self._given_up.pop(lease, None)
+        return self._running.pop(lease, None) is not None
 
-    def held(self) -> dict[str, int]:
-        """The running attempts: ``{task: attempt}``."""
-        return {name: attempt.task.attempt for name, attempt in list(self._running.items())}
-
-    def ask_to_end(self, names: set[str]) -> None:
+    def ask_to_end(self, leases: Collection[Lease]) -> None:
         """Tell these attempts that nobody wants their result; from now on the grace runs."""
-        for name in names & self._running.keys():
-            self._running[name].ends.set()
-            self._ending_since.setdefault(name, monotonic())
+        for lease in leases:
+            if lease in self._running:
+                self._running[lease].ends.set()
+                self._ending_since.setdefault(lease, monotonic())
 
-    def ask_all_to_end(self) -> None:
-        """The same for all."""
-        self.ask_to_end(set(self._running))
+    def tell_all(self) -> None:
+        """Ask all attempts to end; whoever asks counts the grace."""
+        for attempt in self._running.values():
+            attempt.ends.set()
 
-    def disown(self) -> None:
-        """The lease is lost: nothing that runs here counts any more."""
-        for name, attempt in list(self._running.items()):
-            attempt.gone.set()
-            self._give_up(name)
+    def disown(self, leases: Collection[Lease]) -> None:
+        """The store no longer knows these leases: what still runs of them counts no more, and has the grace to end."""
+        for lease in leases:
+            if lease in self._running:
+                self._running[lease].gone.set()
+                self._give_up(lease, monotonic() + self._grace)
 
     def overdue(self) -> Iterator[e.Report]:
-        """Reports of attempts that took too long, and of those that did not end when asked to, at most one each."""
+        """Reports of attempts that took too long, and of those that did not end when asked to, one each."""
         now = monotonic()
-        for name, attempt in list(self._running.items()):
-            who = (name, attempt.task.attempt, attempt.incarnation)
-            since = self._ending_since.get(name)
+        for lease, attempt in list(self._running.items()):
+            since = self._ending_since.get(lease)
             if since is not None and now - since > self._grace:
-                self._give_up(name)
-                runner = GAVE_UP.format(pid=self._pid)
-                yield e.AttemptLost(*who, crashes=0, known_dead=False, runner=runner)
+                self._give_up(lease, now)
+                structlog.get_logger().warning("attempt.hangs", task=lease[0], attempt=lease[1])
+                yield e.AttemptLost(*attempt.who, crashes=0, known_dead=False, runner=f"{self._runner}, which gave up")
             elif not attempt.timed_out and (late := _late(attempt, now)):
                 attempt.timed_out = True
-                self.ask_to_end({name})
-                yield e.AttemptTimedOut(*who, late)
+                self.ask_to_end([lease])
+                yield e.AttemptTimedOut(*attempt.who, late)
 
     def close(self) -> None:
         """Start nothing more. Threads that hang are left to the end of the process."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._threads.close(0.0 if self._given_up or self._running else CLOSE_SECONDS)
 
-    def _give_up(self, name: str) -> None:
+    def _give_up(self, lease: Lease, hangs_from: float) -> None:
         """The thread cannot be ended: its slot is lost until it comes back by itself."""
-        self._given_up[name] = self._running.pop(name)
-        structlog.get_logger().warning("attempt.hangs", task=name)
+        del self._running[lease]
+        self._given_up[lease] = hangs_from
 
     def _run(self, attempt: Attempt) -> None:
         with bound_contextvars(run=attempt.run.run_id, state=attempt.task.state, attempt=attempt.task.attempt):
             try:
                 report = executor.run(attempt, self._hands)
-            except BaseException as error:  # a bug of ours must not leave the run waiting for ever
+            except BaseException as error:  # noqa: BLE001  a bug of ours must not leave the run waiting for ever
                 structlog.get_logger().error("attempt.broke", error=executor.told(error))
-                who = (attempt.task.name, attempt.task.attempt, attempt.incarnation)
-                report = e.ActionFailed(*who, executor.told(error))
-            self.reports.put((attempt.task.name, report))
+                report = e.ActionFailed(*attempt.who, executor.told(error))
+            self.came.put((attempt.lease, report))
 
 
 def _late(attempt: Attempt, now: float) -> str:

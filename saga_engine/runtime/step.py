@@ -196,7 +196,7 @@ class LiveStep(Step[Any]):
         return key
 
     def _touch(self, connection: str, engine: sa.Engine) -> str:
-        """Note in the store, before the first ledger write, that this step uses the target; return its ledger's uuid."""
+        """Note in the store, before the first ledger write, that this step uses the target: its ledger's uuid."""
         if connection in self._kept:
             return self._kept[connection]
         found = identity(engine)
@@ -231,7 +231,7 @@ class UndoStep(LiveStep):
         return self._touched()
 
     def never_applied(self) -> bool:
-        """True when no part ever took effect in any target, so that no earlier attempt of this undo has begun either."""
+        """True when no part ever took effect in any target: no earlier attempt of this undo has begun either."""
         return not any(left_traces(self._hands.targets.engine(name), self._undo_key(name)) for name in self._touched())
 
     def finish(self, verify: Callable[[], bool]) -> bool:

@@ -1,10 +1,8 @@
 """The loop of a worker: claim what is due, run it, record what came of it, in batches; drain when asked to stop."""
 
 import os
-import random
 from collections.abc import Sequence
 from queue import Empty
-from threading import Event as Flag
 from time import monotonic, sleep
 from typing import Final
 
@@ -13,114 +11,133 @@ import structlog
 from saga_engine import errors
 from saga_engine.domain import events as e
 from saga_engine.domain.snapshot import ACTIONS, Snapshot, Task
+from saga_engine.failpoints import hit
+from saga_engine.runtime.chaining import Chaining
+from saga_engine.runtime.claiming import Claiming
 from saga_engine.runtime.deliver import Door
+from saga_engine.runtime.executor import STORE_AWAY
 from saga_engine.runtime.incarnation import Incarnation, Serves
-from saga_engine.runtime.keeper import Keeper
-from saga_engine.runtime.life import runtime_directory
-from saga_engine.runtime.recorder import Recorder
+from saga_engine.runtime.life import host, runtime_directory
+from saga_engine.runtime.recorder import Recorded, Recorder
 from saga_engine.runtime.slots import Slots
 from saga_engine.runtime.step import Attempt, Hands
 from saga_engine.runtime.targets import Targets
 from saga_engine.settings import Settings
-from saga_engine.store import claims, tasks
-from saga_engine.store.claims import Claimed, Kind, Menu
+from saga_engine.store import tasks
+from saga_engine.store.claims import Claimed, Menu
 from saga_engine.store.connect import retrying
+from saga_engine.store.tasks import Lease
 
 GAVE_UP_EXIT: Final = 75
 """The exit code when half of the slots hang: start a new worker (CLI, "Exit codes")."""
-CHAINED_MAX: Final = 16
-"""So many steps of a run follow each other without a claim, before other due work gets its turn."""
+STOPPED: Final = "worker pid {pid} was stopped in the middle of it"
 TICK_SECONDS: Final = 0.1
 """How often running attempts are looked at."""
-FINDINGS_SECONDS: Final = 10.0
 STORE_PAUSE_SECONDS: Final = 1.0
 """How long to wait when the store does not answer."""
 
 
 class Worker:
-    """One worker: ``run`` in the calling thread, ``stop`` from any other, or from a signal handler."""
+    """One worker: ``run`` once, in the calling thread; ``stop`` from any other, or from a signal handler."""
 
     def __init__(
         self, door: Door, targets: Targets, settings: Settings, store_uuid: str, *, slots: int, queues: tuple[str, ...]
     ) -> None:
         self._door, self._store, self._limits = door, door.store, settings.limits
         self._queues = queues
-        hands = Hands(door.store, targets, store_uuid, settings.limits.result_bytes_max)
-        self._slots = Slots(slots, hands, settings.limits.grace_seconds, os.getpid())
-        self._stopping = Flag()
+        hands = Hands(door.store, targets, store_uuid, settings.limits.result_bytes_max, settings.exports)
+        self._slots = Slots(slots, hands, settings.limits.grace_seconds, f"worker pid {os.getpid()}")
+        self._stopping = False
         self._runs: dict[str, Snapshot] = {}
         """Snapshots of the runs that this worker holds a task of."""
+        self._claimed: list[Claimed] = []
+        """Leased, and not looked at yet."""
         self._reports: list[e.Report] = []
-        self._chained: dict[str, int] = {}
-        self._next_claim = 0.0
-        self._next_findings = 0.0
-        self._due_later = False
+        """Not recorded yet."""
+        self._returned: list[Lease] = []
+        """To be handed back."""
 
     def stop(self) -> None:
         """Ask the worker to drain: nothing new starts, what runs may end within the grace."""
-        self._stopping.set()
+        self._stopping = True
+        self._slots.came.put(None)
 
     def run(self, *, until_idle: bool = False) -> int:
         """Work until stopped, or until nothing is due, runs or backs off; 0, or 75 when half of the slots hang."""
         self._begin()
         try:
-            while not self._stopping.is_set() and not self._gave_up():
-                if self._round() and until_idle and self._idle():
+            while not self._stopping and not self._gave_up():
+                self._round(until_idle=until_idle)
+                if until_idle and self._idle():
                     break
             return GAVE_UP_EXIT if self._gave_up() else 0
         finally:
             self._drain()
 
     def _begin(self) -> None:
-        """A new life: also after the old one lost its lease."""
-        self._pins = self._door.pins()
-        loaded = {f"{c.name} v{c.version}": self._pins[c.digest] for c in self._door.registry}
+        """A new life: also after the old one was ended from outside."""
+        pins = self._door.pins()
+        loaded = {f"{chart.name} v{chart.version}": pins[chart.digest] for chart in self._door.registry}
         serves = Serves(self._queues, loaded, self._door.registry.broken, self._slots.size)
-        directory = runtime_directory()
-        self._me = Incarnation(self._store, self._limits, directory, serves, os.getpid(), self._slots.held)
+        self._me = Incarnation(self._store, self._limits, runtime_directory(), serves, os.getpid(), self._mine)
+        self._chaining = Chaining(self._door, self._me)
         self._recorder = Recorder(self._door, self._me.id, self._leases)
-        self._keeper = Keeper(self._store, self._me.id)
+        menu = Menu(self._queues, tuple(pins.values()), host())
+        self._claiming = Claiming(self._store, self._limits, self._me.id, menu, self._mine)
         structlog.get_logger().info("worker.began", incarnation=self._me.id, slots=self._slots.size)
 
-    def _round(self) -> bool:
-        """One turn of the loop; True when a look for due work found none."""
+    def _mine(self) -> set[Lease]:
+        """What this process knows that it holds. Asked by the thread that renews, too."""
+        reported = {(report.task, report.attempt) for report in [*self._reports]}
+        return {*self._slots.held(), *reported, *((claimed.name, claimed.attempt) for claimed in [*self._claimed])}
+
+    def _round(self, *, until_idle: bool) -> None:
+        """One turn of the loop."""
         try:
             if self._me.lost.is_set():
                 self._start_over()
             self._listen()
             self._record()
-            return self._look_for_work()
-        except (errors.StoreUnreachable, errors.StoreBusy, errors.StoreFull) as error:
+            if until_idle and self._quiet():
+                self._claiming.soon()
+            self._claim()
+            self._give_back()
+        except STORE_AWAY as error:
             # What was done is kept in memory and recorded when the store is back, or refused by the fence.
             structlog.get_logger().warning("store.away", reason=str(error))
-            sleep(STORE_PAUSE_SECONDS)
-            return False
+            self._pause(STORE_PAUSE_SECONDS)
 
     def _listen(self) -> None:
         """Wait for a report, no longer than a tick; take what else has come meanwhile, up to a batch."""
-        wait = 0.0 if self._reports else TICK_SECONDS
-        if self._slots.free and not self._reports:
-            wait = min(wait, max(0.0, self._next_claim - monotonic()))
+        wait = 0.0 if self._reports else min(TICK_SECONDS, self._claiming.seconds(self._slots.free))
         try:
             while len(self._reports) < self._limits.batch_rows:
-                task, report = self._slots.reports.get(timeout=wait) if wait else self._slots.reports.get_nowait()
-                self._came_back(task, report)
+                came = self._slots.came.get(timeout=wait) if wait else self._slots.came.get_nowait()
                 wait = 0.0
+                if came is not None:
+                    self._came_back(*came)
         except Empty:
             pass
         self._slots.ask_to_end(self._me.asked_to_end)
+        self._slots.disown(self._me.gone)
         self._reports += self._slots.overdue()
 
-    def _came_back(self, task: str, report: e.Report | None) -> None:
-        if not self._slots.finished(task) or report is None:
+    def _came_back(self, lease: Lease, report: e.Report | None) -> None:
+        """Keep the report; in a drain what failed did so because it was asked to stop, for all we know."""
+        if not self._slots.finished(lease) or report is None:
             return
-        run = self._run_of(task)
-        held = run.task(task) if run else None
-        if self._stopping.is_set() and isinstance(report, e.ActionFailed) and held is not None and not held.ending:
-            # It failed because it was asked to stop, for all we know: handed back, nothing is counted.
-            self._hand_back([(task, report.attempt)])
+        if self._stopping and isinstance(report, e.ActionFailed) and not self._must_tell(report):
+            self._returned.append(lease)
         else:
             self._reports.append(report)
+
+    def _must_tell(self, failed: e.ActionFailed) -> bool:
+        """A failure on which somebody waits, or that no later attempt can mend: it is recorded in a drain, too."""
+        run = self._runs.get(_run_id(failed.task))
+        task = run.task(failed.task) if run else None
+        if run is None or task is None or failed.park or task.ending:
+            return True
+        return self._chaining.is_manual(run, task)
 
     def _record(self) -> None:
         """Decide and record one report of each run; the others wait for the next round."""
@@ -128,91 +145,78 @@ class Worker:
         later: list[e.Report] = []
         for report in self._reports[: self._limits.batch_rows]:
             run_id = _run_id(report.task)
-            (later.append(report) if run_id in first else first.setdefault(run_id, report))
-        later += self._reports[self._limits.batch_rows :]
+            if run_id in first:
+                later.append(report)
+            else:
+                first[run_id] = report
         if not first:
             return
+        later += self._reports[self._limits.batch_rows :]
         self._load([run_id for run_id in first if run_id not in self._runs])
-        batch = [(self._runs[run_id], report) for run_id, report in first.items() if run_id in self._runs]
-        done, moved = self._recorder.record(batch)
-        self._load([_run_id(report.task) for report in moved])
-        self._reports = moved + later
-        for recorded in done:
-            self._go_on(recorded.report, recorded.run, moved=recorded.moved)
+        self._chaining.begin(self._slots.free)
+        outcome = self._recorder.record([(self._runs[run], first[run]) for run in first if run in self._runs])
+        self._reports = outcome.moved + later
+        for recorded in outcome.done:
+            self._go_on(recorded)
+        self._load([_run_id(report.task) for report in outcome.moved])
 
-    def _go_on(self, report: e.Report, run: Snapshot, *, moved: bool) -> None:
+    def _go_on(self, recorded: Recorded) -> None:
         """Start what the run has leased to this worker by now; forget a run that it holds nothing of."""
-        self._runs[run.run_id] = run
-        asked_about = {pending.task for pending in self._reports}
-        for task in run.tasks:
-            if task.name in asked_about:
-                continue
-            if task.leased_by == self._me.id and task.ending and self._slots.has(task.name):
-                self._slots.ask_to_end({task.name})
-            elif task.leased_by == self._me.id and not self._slots.has(task.name) and task.kind in ACTIONS:
-                # Either recorded already leased, or a lost attempt of which nothing had to be decided.
-                if task.name != report.task or not moved or task.attempt > report.attempt:
-                    self._start(run, task)
-        if not any(task.leased_by == self._me.id for task in run.tasks):
+        run, report = recorded.run, recorded.report
+        mine = [task for task in run.tasks if task.leased_by == self._me.id]
+        if mine:
+            self._runs[run.run_id] = run
+        else:
             self._runs.pop(run.run_id, None)
-            self._chained.pop(run.run_id, None)
-        if any(task.due_at and task.leased_by is None for task in run.tasks):
-            self._next_claim = 0.0
+            self._chaining.forget(run.run_id)
+        pending = {(waiting.task, waiting.attempt) for waiting in self._reports}
+        for task in mine:
+            lease = (task.name, task.attempt)
+            if task.ending:
+                self._slots.ask_to_end([lease])
+            elif self._is_new(lease, report) and task.kind in ACTIONS and lease not in pending:
+                self._start(run, task)
+        for task in run.tasks:
+            if task.leased_by is None and task.due_at is not None:
+                self._claiming.soon((task.due_at - self._recorder.now).total_seconds())
+
+    def _is_new(self, lease: Lease, report: e.Report) -> bool:
+        """Recorded already leased; or claimed, and nothing had to be decided of an attempt that was lost before."""
+        asked = lease != (report.task, report.attempt) or isinstance(report, e.AttemptLost)
+        return asked and not self._slots.knows(lease)
 
     def _start(self, run: Snapshot, task: Task) -> None:
-        self._slots.start(Attempt(run, task, self._door.chart(run), self._me.id))
+        """Run an attempt, if this worker may; else hand it back, not started."""
+        hit("runtime.attempt.start")
+        if self._stopping or not self._me.trusted or self._slots.free <= 0:
+            self._returned.append((task.name, task.attempt))
+        else:
+            self._slots.start(Attempt(run, task, self._door.chart(run), self._me.id))
+
+    def _give_back(self) -> None:
+        """Release what was not started, or ended without a report; nothing is counted."""
+        if self._returned:
+            store, leases = self._store, [*self._returned]
+            retrying(store, lambda db: tasks.release(db, self._me.id, leases, store.clock(db)))
+            self._returned = []
 
     def _leases(self, run: Snapshot, head: Task) -> bool:
-        """Whether the next task of a run is recorded already leased to this worker (PROTOCOL, T2)."""
-        if self._stopping.is_set() or run.paused or self._me.lost.is_set():
+        """Whether the next task of a run is recorded already leased to this worker."""
+        if self._stopping or self._claiming.holds_back:
             return False
-        chart = self._door.chart(run)
-        if head.kind == "step" and chart.run_of(head.state).promise == "manual":
-            return False
-        chained = self._chained.get(run.run_id, 0) + 1
-        self._chained[run.run_id] = 0 if chained > CHAINED_MAX else chained
-        return chained <= CHAINED_MAX
+        return self._chaining.goes_on(run, head, backlog=self._claiming.backlog)
 
-    def _look_for_work(self) -> bool:
-        """Claim what is due, when it is time to look; True when there was nothing."""
-        if monotonic() < self._next_claim or self._slots.free <= 0:
-            return False
-        self._keeper.round()
-        if monotonic() >= self._next_findings:
-            self._keeper.find()
-            self._keeper.sweep()
-            self._next_findings = monotonic() + FINDINGS_SECONDS
-        claimed = self._claim()
-        if len(claimed) < self._slots.free:
-            jitter = random.uniform(-self._limits.poll_jitter, self._limits.poll_jitter)  # noqa: S311  no secret
-            self._next_claim = monotonic() + self._limits.poll_seconds * (1 + jitter)
-        self._take(claimed)
-        return not claimed
-
-    def _claim(self) -> list[Claimed]:
-        """T1, where a look says that something is due."""
-        loaded = list(self._pins.values())
-        menu = Menu(self._queues, tuple(loaded))
-        with self._store.read() as db:
-            now = self._store.clock(db)
-            due = claims.look(db, menu)
-        self._due_later = due.action is not None and due.action > now
-        kinds: list[Kind] = ["action"] if due.action and due.action <= now else []
-        kinds += ["suspect"] if due.suspect else []
-        kinds += ["timer"] if due.timer and due.timer <= now else []
-        return [claimed for kind in kinds for claimed in self._claim_some(menu, kind)]
-
-    def _claim_some(self, menu: Menu, kind: Kind) -> list[Claimed]:
-        free = self._slots.free
-        return retrying(
-            self._store, lambda db: claims.claim(db, self._me.id, menu, kind, free, self._store.clock(db))
-        )
+    def _claim(self) -> None:
+        """Take what is due; what was claimed before and not looked at comes first."""
+        if self._me.trusted and not self._claimed:
+            self._claimed = self._claiming.claim(self._slots.free, self._slots.size) or []
+        if self._claimed:
+            self._load(list({claimed.run_id for claimed in self._claimed}))
+            self._take(self._claimed)
+            self._claimed = []
 
     def _take(self, claimed: Sequence[Claimed]) -> None:
         """Start what was claimed; timers fire, and an earlier attempt that never came back is asked about first."""
-        if not claimed:
-            return
-        self._load(list({claim.run_id for claim in claimed}))
         for claim in claimed:
             run = self._runs.get(claim.run_id)
             task = run.task(claim.name) if run else None
@@ -222,7 +226,8 @@ class Worker:
             if task.kind == "timer":
                 self._reports.append(e.TimerFired(*who))
             elif task.lost_by or task.ending or run.paused:
-                self._reports.append(e.AttemptLost(*who, claim.crashes, task.lost_dead, task.lost_by or "no worker"))
+                dead = task.lost_dead or task.lost_by is None
+                self._reports.append(e.AttemptLost(*who, claim.crashes, dead, task.lost_by or "no worker"))
             else:
                 self._start(run, task)
 
@@ -230,41 +235,60 @@ class Worker:
         if ids:
             self._runs.update(self._recorder.fresh(ids))
 
-    def _run_of(self, task: str) -> Snapshot | None:
-        return self._runs.get(_run_id(task))
+    def _quiet(self) -> bool:
+        """Nothing runs here and nothing waits to be recorded."""
+        return not (self._slots.busy or self._reports or self._claimed) and self._slots.came.empty()
 
     def _idle(self) -> bool:
-        return not (self._slots.busy or self._reports or self._due_later or not self._slots.reports.empty())
+        """The look that was made when all was quiet found nothing to do, now or after a back-off."""
+        return self._quiet() and self._claiming.idle
 
     def _gave_up(self) -> bool:
-        return self._slots.hung * 2 >= self._slots.size and self._slots.hung > 0
+        return 0 < self._slots.size <= self._slots.hung * 2
 
     def _start_over(self) -> None:
-        """The lease is lost: drop all that was held, and begin a new life."""
+        """Others have ended this life: drop all that was held, and begin a new one."""
         structlog.get_logger().warning("worker.lost_lease", incarnation=self._me.id)
-        self._slots.disown()
-        self._reports.clear()
+        self._slots.disown(self._slots.held())
+        self._reports, self._claimed, self._returned = [], [], []
         self._runs.clear()
-        self._me.end("expired")
+        self._me.abandon()
         self._begin()
 
-    def _hand_back(self, names: list[tuple[str, int]]) -> None:
-        retrying(self._store, lambda db: tasks.release(db, self._me.id, names, self._store.clock(db)))
+    def _pause(self, seconds: float) -> None:
+        until = monotonic() + seconds
+        while monotonic() < until and not self._stopping:
+            sleep(TICK_SECONDS)
 
     def _drain(self) -> None:
         """Give running attempts the grace, record what comes, hand back the rest; the release is the last write."""
-        self._stopping.set()
-        self._slots.ask_all_to_end()
-        end = monotonic() + self._limits.grace_seconds
+        self._stopping = True
         try:
-            while (self._slots.busy or self._reports) and monotonic() < end:
-                self._listen()
-                self._record()
+            if not self._me.lost.is_set():
+                self._wind_down()
         except errors.StoreError as error:
             structlog.get_logger().warning("worker.drain_unrecorded", reason=str(error))
-        hangs = self._slots.busy or self._slots.hung
-        self._slots.close()
-        self._me.end("expired" if hangs else "released")
+        finally:
+            hanging = self._slots.held()
+            self._slots.close()
+            self._me.end(hanging)
+
+    def _wind_down(self) -> None:
+        """Until everything has come back, or the grace is over."""
+        self._slots.tell_all()
+        until = monotonic() + self._limits.grace_seconds
+        while True:
+            self._record()
+            self._give_back()
+            if not (self._slots.busy or self._reports) or monotonic() >= until:
+                break
+            self._listen()
+        self._reports += [
+            e.ActionFailed(*attempt.who, STOPPED.format(pid=os.getpid()))
+            for attempt in self._slots.attempts()
+            if self._chaining.is_manual(attempt.run, attempt.task)
+        ]
+        self._record()
 
 
 def _run_id(task: str) -> str:

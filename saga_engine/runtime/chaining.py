@@ -1,0 +1,51 @@
+"""Whether a worker goes on with a run without a claim: its next task recorded already leased (PROTOCOL, T2)."""
+
+from time import monotonic
+from typing import Final
+
+from saga_engine.domain.snapshot import Snapshot, Task
+from saga_engine.runtime.deliver import Door
+from saga_engine.runtime.incarnation import Incarnation
+
+STEPS_MAX: Final = 16
+"""So many steps of a run follow each other while other work is due."""
+SECONDS_MAX: Final = 0.1
+"""For so long they may."""
+
+
+class Chaining:
+    """The chains of one incarnation. Used by one thread."""
+
+    def __init__(self, door: Door, me: Incarnation) -> None:
+        self._door, self._me = door, me
+        self._free = 0
+        self._chains: dict[str, tuple[int, float]] = {}
+        """Run -> how many steps since its last claim, and when the first of them was decided."""
+
+    def begin(self, free: int) -> None:
+        """A batch is to be decided; there are so many free slots for what follows."""
+        self._free = free
+
+    def forget(self, run_id: str) -> None:
+        """Begin anew with the run: this worker holds nothing of it any more."""
+        self._chains.pop(run_id, None)
+
+    def goes_on(self, run: Snapshot, head: Task, *, backlog: bool) -> bool:
+        """True when *head* is to be leased at once; with a *backlog*, other due work gets its turn after a while.
+
+        Never a manual step: its start is committed before it begins. Never without a slot to run it, or on a
+        lease that may have run out.
+        """
+        if self._free <= 0 or not self._me.trusted or self.is_manual(run, head):
+            return False
+        steps, since = self._chains.get(run.run_id, (0, monotonic()))
+        if backlog and (steps >= STEPS_MAX or monotonic() - since > SECONDS_MAX):
+            self.forget(run.run_id)
+            return False
+        self._chains[run.run_id] = (steps + 1, since)
+        self._free -= 1
+        return True
+
+    def is_manual(self, run: Snapshot, head: Task) -> bool:
+        """True for a step that must never begin twice."""
+        return head.kind == "step" and self._door.chart(run).run_of(head.state).promise == "manual"

@@ -1,0 +1,149 @@
+"""When a worker looks for due work, and what of it it takes."""
+
+import random
+from collections.abc import Callable, Collection
+from datetime import datetime
+from time import monotonic
+from typing import Final
+
+from saga_engine import errors
+from saga_engine.runtime.keeper import Keeper
+from saga_engine.settings import Limits
+from saga_engine.store import claims
+from saga_engine.store.claims import Claimed, Due, Kind, Menu
+from saga_engine.store.connect import Store, retrying
+from saga_engine.store.tasks import Lease
+
+TIMERS_MAX: Final = 200
+"""Timers that are claimed at once: they need no slot."""
+GAP_SECONDS: Final = 0.02
+"""Between two claims while more is due than there are slots: claims are batches."""
+FINDINGS_SECONDS: Final = 10.0
+WINDOWS: Final = 4
+"""Of so many leases a worker keeps its free slots free for one, where it sees a suspect that has to run alone."""
+
+
+class Claiming:
+    """The claims of one incarnation. *mine* answers what this process holds. Used by one thread."""
+
+    def __init__(
+        self, store: Store, limits: Limits, incarnation: str, menu: Menu, mine: Callable[[], Collection[Lease]]
+    ) -> None:
+        self.due = Due()
+        """What the last look found, less what was taken."""
+        self.backlog = False
+        """More is due than this worker could take at its last look."""
+        self._store, self._limits, self._me, self._menu, self._mine = store, limits, incarnation, menu, mine
+        self._keeper = Keeper(store, incarnation)
+        self._next_look = self._next_round = self._next_findings = 0.0
+        self._last_claim = 0.0
+        self._timer_taken = True
+        self._alone: Lease | None = None
+        self._holds_back_until = self._holds_back_again = 0.0
+
+    @property
+    def holds_back(self) -> bool:
+        """True while this worker runs empty for a suspect, or runs one: nothing else begins here."""
+        return self._runs_alone() or monotonic() < self._holds_back_until
+
+    @property
+    def idle(self) -> bool:
+        """The last look found nothing to run, now or after a back-off; timers may be due later."""
+        return self.due.action is None and not self._timer_taken
+
+    def soon(self, seconds: float = 0.0) -> None:
+        """Something will be due in *seconds*."""
+        self._next_look = min(self._next_look, monotonic() + seconds)
+
+    def seconds(self, free: int) -> float:
+        """How long there is nothing to look for, with so many *free* slots."""
+        wanted = self._next_look
+        if self.backlog and free > 0:
+            wanted = min(wanted, self._last_claim + GAP_SECONDS)
+        return max(0.0, min(wanted, self._next_round) - monotonic())
+
+    def claim(self, free: int, size: int) -> list[Claimed] | None:
+        """Look, if it is time to, and lease what is due; None where it was not. Keeps house from time to time."""
+        self._keep_house()
+        starved = self.backlog and (free * 4 >= size or monotonic() >= self._last_claim + GAP_SECONDS)
+        if monotonic() < self._next_look and not (starved and free > 0):
+            return None
+        with self._store.read() as db:
+            now = self._store.clock(db)
+            self.due = claims.look(db, self._menu)
+        taken = self._claim("timer", TIMERS_MAX) if _is_due(self.due.timer, now) else []
+        self._timer_taken = _is_due(self.due.timer, now)
+        taken += self._actions(free, size) if _is_due(self.due.action, now) else []
+        self._schedule(now)
+        return taken
+
+    def _actions(self, free: int, size: int) -> list[Claimed]:
+        """Actions for the free slots. A suspect runs alone: it may take its neighbours with it."""
+        self._last_claim = monotonic()
+        self.backlog = True
+        if self._runs_alone():
+            return []
+        if self.due.suspect:
+            if free == size and not self._mine():
+                return self._suspect()
+            if self._waits_to_be_empty():
+                return []
+        else:
+            self._holds_back_until = 0.0
+        taken = self._claim("action", free) if free > 0 else []
+        self.backlog = len(taken) >= free
+        return taken
+
+    def _suspect(self) -> list[Claimed]:
+        taken = self._claim("suspect", 1)
+        self._alone = (taken[0].name, taken[0].attempt) if taken else None
+        self._holds_back_until = 0.0
+        return taken
+
+    def _waits_to_be_empty(self) -> bool:
+        """For the length of a lease; then not for some leases, because what runs here may take hours."""
+        now = monotonic()
+        if now >= self._holds_back_again:
+            self._holds_back_until = now + self._limits.lease_seconds
+            self._holds_back_again = now + WINDOWS * self._limits.lease_seconds
+        return now < self._holds_back_until
+
+    def _runs_alone(self) -> bool:
+        if self._alone is not None and self._alone not in self._mine():
+            self._alone = None
+        return self._alone is not None
+
+    def _claim(self, kind: Kind, limit: int) -> list[Claimed]:
+        """T1. After an unknown outcome nothing was claimed, for all we know: the renewals hand it back."""
+        store = self._store
+        try:
+            return retrying(store, lambda db: claims.claim(db, self._me, self._menu, kind, limit, store.clock(db)))
+        except errors.OutcomeUnknown:
+            return []
+
+    def _schedule(self, now: datetime) -> None:
+        """The next look: when the poll's time has come, or the next thing is due."""
+        self._next_look = monotonic() + self._poll()
+        for moment in (self.due.action, self.due.timer):
+            if moment is not None and moment > now:
+                self.soon((moment - now).total_seconds())
+
+    def _poll(self) -> float:
+        jitter = random.uniform(-self._limits.poll_jitter, self._limits.poll_jitter)  # noqa: S311  no secret
+        return self._limits.poll_seconds * (1 + jitter)
+
+    def _keep_house(self) -> None:
+        now = monotonic()
+        if now < self._next_round:
+            return
+        self._next_round = now + self._poll()
+        if self._keeper.round():
+            self.soon()
+        if now >= self._next_findings:
+            self._next_findings = now + FINDINGS_SECONDS
+            self._keeper.find()
+            self._keeper.sweep()
+
+
+def _is_due(moment: datetime | None, now: datetime) -> bool:
+    return moment is not None and moment <= now
