@@ -6,7 +6,6 @@ from abc import abstractmethod
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, overload
 
 from pydantic import BaseModel
@@ -15,6 +14,8 @@ from saga_engine.domain.definition.values import Connection, Origin, R, Verdict
 from saga_engine.errors import NoResult
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import sqlalchemy
 
 I = TypeVar("I", bound=BaseModel)  # noqa: E741  reads as "input" next to S, R and P
