@@ -174,8 +174,12 @@ def test_notices_guards_and_undos_may_be_shared() -> None:
     assert set(charted(write).rows) == {state.name for state in S}
 
 
-def test_an_edge_leads_to_a_state_of_the_saga() -> None:
+def test_a_state_is_one_of_the_saga() -> None:
     text = "<Other.A: 1> is not a state of t"
+    with pytest.raises(DefinitionError, match=text):
+        Saga("t", version=1, states=S, input=Input, start=Other.A)
+    assert refused(lambda saga: saga.final(Other.A)) == text  # type: ignore[arg-type]  # the mistake
+    assert refused(lambda saga: saga.group(Other.A).then()) == text  # type: ignore[arg-type]  # the mistake
     assert refused(lambda saga: saga.at(S.A).run(one).then(Other.A)) == text  # type: ignore[arg-type]  # the mistake
     assert refused(lambda saga: saga.group(S.A).then(failed=Other.A)) == text  # type: ignore[arg-type]  # the mistake
 

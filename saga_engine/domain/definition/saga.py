@@ -85,6 +85,8 @@ class Saga(Startable[I], Generic[S, I]):
             raise DefinitionError(f"{name!r}: name a saga with letters, digits and _ only; run names are built from it")
         if version < 1:
             raise DefinitionError(f"{name}: versions count from 1")
+        if not isinstance(start, states):  # to a type checker, two Enums have Enum in common
+            raise DefinitionError(f"{start!r} is not a state of {name}")
         self.name = name
         self.version = version
         self.states = states
@@ -135,6 +137,7 @@ class Saga(Startable[I], Generic[S, I]):
             self._add(Row(state, table.End(outcome), entering=entering, where=_caller()))
 
     def _add(self, row: Row) -> None:
+        self._check_states(row.state)
         if row.state in self.rows:
             raise DefinitionError(f"{row.state.name} is written twice in {self.name}: join the two lines")
         for notice in (row.entering, row.leaving):
@@ -149,8 +152,12 @@ class Saga(Startable[I], Generic[S, I]):
         for edge in edges:
             if edge.guard is not None:
                 named(edge.guard)
-            if not isinstance(edge.to, self.states):
-                raise DefinitionError(f"{edge.to!r} is not a state of {self.name}")
+            self._check_states(edge.to)
+
+    def _check_states(self, *states: Enum) -> None:
+        for state in states:
+            if not isinstance(state, self.states):
+                raise DefinitionError(f"{state!r} is not a state of {self.name}")
 
     def _check_step(self, state: Enum, run: table.Run) -> None:
         """A step's result is found by its function, so one function serves one state."""
@@ -164,6 +171,7 @@ class Saga(Startable[I], Generic[S, I]):
     def _share(
         self, members: tuple[S, ...], deadline: timedelta | None, edges: tuple[table.Edge, ...], where: str
     ) -> None:
+        self._check_states(*members)
         self._check_edges(edges)
         for group in self.groups:
             common = set(group.members) & set(members)
