@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import sqlalchemy as sa
 from pydantic import BaseModel, ValidationError
 
 from saga_engine import errors
@@ -22,7 +21,7 @@ from saga_engine.runtime.deliver import Door
 from saga_engine.runtime.starting import plain
 from saga_engine.runtime.targets import Targets
 from saga_engine.runtime.views import PlannedUndo, Reply, RollbackPlan
-from saga_engine.store import inspect, runs
+from saga_engine.store import inspect, runs, trouble
 
 RACES_MAX = 3
 """How often a send that lost the race for its event key looks again: the winner's row is there then."""
@@ -57,7 +56,7 @@ def send(
             return reply(door, before, Decision((), before, f"an event with the key {dedup_key} has arrived already"))
         try:
             return reply(door, before, _noted(door.deliver(run_id, received), dedup_key))
-        except sa.exc.IntegrityError:
+        except trouble.DUPLICATE:
             continue
     raise errors.Conflict(f"the event key {dedup_key} is being used by another sender; send it again")
 
@@ -116,7 +115,7 @@ def resolve(
     done: bool,
     evidence: str,
     result: Mapping[str, Any] | None,
-    actor: str,  # noqa: FBT001
+    actor: str,
 ) -> Reply:
     """Say what a parked step really did; its result is validated like one that came back."""
     run_id = door.names.resolve(run)

@@ -1,12 +1,12 @@
 """One event of one run through the door: read, decide, record; decide again when the run has moved meanwhile."""
 
+from __future__ import annotations
+
 import random
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Final
-
-import sqlalchemy as sa
+from typing import TYPE_CHECKING, Final
 
 from saga_engine import errors
 from saga_engine.domain.chart import Budget, Chart
@@ -21,6 +21,9 @@ from saga_engine.store import definitions, journal, runs
 from saga_engine.store.connect import Store, retrying
 from saga_engine.store.record import record
 from saga_engine.store.rows import Entry
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 TRIES_MAX: Final = 100
 """How often one event is decided again because the run moved under it."""

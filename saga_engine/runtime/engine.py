@@ -75,7 +75,7 @@ class Engine:
         *,
         key: str | None = None,
         actor: str | None = None,
-    ) -> RunView:  # noqa: A002, E501  the word of the API
+    ) -> RunView:
         """Start a run of *saga*, or give back the one that *key* names already.
 
         *input* is validated and stored once. Raises ``BadInput``, ``PayloadTooLarge``, or ``KeyTaken`` when the key

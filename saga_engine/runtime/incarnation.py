@@ -1,5 +1,7 @@
 """One life of a worker in this process: its row, its death lock, its lease, renewed from a thread of its own."""
 
+from __future__ import annotations
+
 import secrets
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -8,9 +10,8 @@ from pathlib import Path
 from threading import Event as Flag
 from threading import Thread
 from time import monotonic
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import sqlalchemy as sa
 import structlog
 
 from saga_engine import errors
@@ -21,6 +22,9 @@ from saga_engine.store import incarnations, tasks
 from saga_engine.store.connect import Store, retrying
 from saga_engine.store.incarnations import Birth
 from saga_engine.store.tasks import Lease
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 ID_BYTES: Final = 6
 

@@ -1,13 +1,16 @@
 """Upkeep by every worker between claims: dead workers are ended, their tasks freed, findings kept, rows swept."""
 
-from datetime import timedelta
-from typing import Final
+from __future__ import annotations
 
-import sqlalchemy as sa
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
 
 from saga_engine.runtime.life import row_is_dead
 from saga_engine.store import claims, findings, incarnations
 from saga_engine.store.connect import Store, retrying
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 FREED_AT_ONCE: Final = 200
 """Tasks freed in one transaction."""

@@ -1,10 +1,10 @@
 """What people look at, read from the store and made into views."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-import sqlalchemy as sa
+from typing import TYPE_CHECKING, Any
 
 from saga_engine import errors
 from saga_engine.domain.chart import Chart
@@ -28,6 +28,9 @@ from saga_engine.runtime.views import (
     WorkerView,
 )
 from saga_engine.store import incarnations, inspect, journal, runs
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 PAGE_MAX = 1_000
 

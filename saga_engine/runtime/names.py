@@ -1,11 +1,16 @@
 """What a person types for a run: its id, its short name, a unique suffix or prefix, ``@saga``, its run key."""
 
-import sqlalchemy as sa
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from saga_engine import errors
 from saga_engine.runtime import ids
 from saga_engine.store import inspect
 from saga_engine.store.connect import Store
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 ID_LENGTH = 32
 SUFFIX_TYPED_LEAST = 3

@@ -50,7 +50,7 @@ def _reason(reason: why.Reason) -> ReasonView:
     return ReasonView(code=reason.code, sentence=reason.sentence, evidence=reason.evidence, next=commands)
 
 
-def _surroundings(  # noqa: PLR0913, PLR0917  what is read, and what it is read for
+def _surroundings(  # noqa: PLR0917  what is read, and what it is read for
     door: Door,
     db: "Connection",
     row: "Row[Any]",

@@ -1,9 +1,10 @@
 """How a run begins: input validated, key looked up, first decision recorded."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from __future__ import annotations
 
-import sqlalchemy as sa
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
 from pydantic import BaseModel, ValidationError
 
 from saga_engine import errors
@@ -15,10 +16,13 @@ from saga_engine.domain.definition.saga import Saga
 from saga_engine.domain.snapshot import Snapshot
 from saga_engine.runtime import ids
 from saga_engine.runtime.deliver import Door
-from saga_engine.store import definitions, inspect
+from saga_engine.store import definitions, inspect, trouble
 from saga_engine.store.connect import retrying
 from saga_engine.store.record import record
 from saga_engine.store.rows import Entry, NewRun, Pinned
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 
 TRIES_MAX = 3
@@ -53,7 +57,7 @@ def _certain(door: Door, write: Callable[[sa.Connection], str]) -> str:
     for _ in range(TRIES_MAX):
         try:
             return retrying(door.store, write)
-        except (errors.OutcomeUnknown, sa.exc.IntegrityError):
+        except (errors.OutcomeUnknown, trouble.DUPLICATE):
             continue
     return retrying(door.store, write)
 

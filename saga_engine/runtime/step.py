@@ -1,14 +1,15 @@
 """The Step that user code gets: one running attempt, with its hands in the store and in the targets."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event as Flag
 from time import monotonic
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import sqlalchemy as sa
 import structlog
 from pydantic import BaseModel
 
@@ -31,6 +32,9 @@ from saga_engine.settings import Exports
 from saga_engine.store import effects, hosts, tasks
 from saga_engine.store.connect import Store, retrying
 from saga_engine.store.tasks import Lease
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 NOTE_SECONDS: Final = 0.5
 """How often an attempt writes a sign of life at most; a checkpoint is always written."""

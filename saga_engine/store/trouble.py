@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 
 from saga_engine.errors import StoreBusy, StoreDamaged, StoreError, StoreForbidden, StoreFull, StoreUnreachable
+
+DUPLICATE = IntegrityError
+"""What a unique key raises when two come with one value: the second looks again and finds the first."""
 
 # Result codes: https://www.sqlite.org/rescode.html; extended codes keep the primary one in their lowest byte.
 _SQLITE: dict[int, type[StoreError]] = {
