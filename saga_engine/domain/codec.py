@@ -22,7 +22,7 @@ def dump(what: Event | tuple[Command, ...]) -> str:
     return canonical(tree)
 
 
-def canonical(tree: Any) -> str:
+def canonical(tree: Any) -> str:  # noqa: ANN401  any JSON value, any field
     """JSON with sorted keys and no white space."""
     return json.dumps(tree, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
@@ -38,7 +38,7 @@ def load_commands(text: str) -> tuple[Command, ...]:
     return tuple(_parsed(tree) for tree in json.loads(text))
 
 
-def _tree(value: Any) -> Any:
+def _tree(value: Any) -> Any:  # noqa: ANN401  any JSON value, any field
     if is_dataclass(value) and not isinstance(value, type):
         cls = type(value)
         tree = {name: _tree(x) for name, default in _fields(cls) if (x := getattr(value, name)) != default}
@@ -48,7 +48,7 @@ def _tree(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def _parsed(tree: dict[str, Any]) -> Any:
+def _parsed(tree: dict[str, Any]) -> Any:  # noqa: ANN401  any JSON value, any field
     kind = tree.pop("kind")
     return _adapter(_kinds()[kind]).validate_python(tree)
 
@@ -58,7 +58,7 @@ def _fields(cls: type) -> tuple[tuple[str, Any], ...]:
     return tuple((f.name, _default(f)) for f in fields(cls))
 
 
-def _default(of: Field[Any]) -> Any:
+def _default(of: Field[Any]) -> Any:  # noqa: ANN401  any JSON value, any field
     """A field's default; a fresh object, equal to nothing, where it has none."""
     return object() if of.default is MISSING else of.default
 

@@ -129,10 +129,9 @@ def _choose_again(draft: Draft, task: Task) -> None:
 
 def _subject(draft: Draft, task: Task) -> object:
     source = source_of(draft.chart, task.state)
-    stored = next(
-        r for r in reversed(draft.run.results) if (r.state, r.visit, r.source) == (task.state, task.visit, source)
-    )
-    return draft.chart.parse(source, stored.value)
+    stored = [r for r in draft.run.results if (r.state, r.visit, r.source) == (task.state, task.visit, source)]
+    # A step that a person skipped has no result: its guards were asked about None, and are again.
+    return draft.chart.parse(source, stored[-1].value) if stored else None
 
 
 def _without(draft: Draft, task: Task) -> None:

@@ -1,6 +1,7 @@
 """What people and programs ask of a run: each becomes one event, delivered, and a reply."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -16,6 +17,7 @@ from saga_engine.domain.definition.values import Event
 from saga_engine.domain.draft import Decision
 from saga_engine.domain.snapshot import Snapshot, Task, UndoEntry
 from saga_engine.ledger.heads import Key
+from saga_engine.ledger.undo import applied
 from saga_engine.ledger.void import void
 from saga_engine.runtime.deliver import Door
 from saga_engine.runtime.starting import plain
@@ -34,15 +36,16 @@ def deliver(door: Door, run: str, event: e.Request, *, dry_run: bool = False) ->
     return reply(door, before, door.would(run_id, event) if dry_run else door.deliver(run_id, event))
 
 
-def send(
-    door: Door,
-    run: str,
-    event: Event[Any] | str,
-    given: BaseModel | Mapping[str, Any],
-    dedup_key: str | None,
-    actor: str,
-    source: str,
-) -> Reply:
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who sends an event, from where, and the event key, if it has one."""
+
+    actor: str
+    source: str
+    dedup_key: str | None
+
+
+def send(door: Door, run: str, event: Event[Any] | str, given: BaseModel | Mapping[str, Any], sender: Sender) -> Reply:
     """Validate the payload and deliver the event; one whose event key is known is answered, not delivered."""
     run_id = door.names.resolve(run)
     before, chart, _ = door.read(run_id)
@@ -50,9 +53,10 @@ def send(
     if name not in chart.events:
         raise errors.EventNotFound(saga=chart.name, event=name, events=", ".join(chart.events) or "none")
     text = _payload(chart.events[name], given, door.limits.event_bytes_max)
-    received = e.EventReceived(name, text, actor, source, dedup_key)
+    dedup_key = sender.dedup_key
+    received = e.EventReceived(name, text, sender.actor, sender.source, dedup_key)
     for _ in range(RACES_MAX):
-        if dedup_key is not None and _known(door, run_id, source, dedup_key):
+        if dedup_key is not None and _known(door, run_id, sender.source, dedup_key):
             return reply(door, before, Decision((), before, f"an event with the key {dedup_key} has arrived already"))
         try:
             return reply(door, before, _noted(door.deliver(run_id, received), dedup_key))
@@ -61,15 +65,14 @@ def send(
     raise errors.Conflict(f"the event key {dedup_key} is being used by another sender; send it again")
 
 
-def rollback(door: Door, targets: Targets, run: str, to: str | None, actor: str, reason: str) -> Reply:
+def rollback(door: Door, targets: Targets, run: str, asked: e.RollbackRequested) -> Reply:
     """Roll back. From a parked pivot this first proves, in the target, that the pivot took no effect."""
     run_id = door.names.resolve(run)
     before, chart, _ = door.read(run_id)
-    if to is not None:
-        known_state(chart, to)
-    unapplied = _pivot_unapplied(door, targets, before)
-    event = e.RollbackRequested(actor, to, reason, unapplied)
-    return reply(door, before, door.deliver(run_id, event))
+    if asked.to is not None:
+        known_state(chart, asked.to)
+    proved = replace(asked, unapplied=_pivot_unapplied(door, targets, before))
+    return reply(door, before, door.deliver(run_id, proved))
 
 
 def plan(door: Door, run: str, to: str | None, actor: str) -> RollbackPlan:
@@ -109,23 +112,16 @@ def known_state(chart: Chart, state: str) -> None:
         raise errors.StateNotFound(saga=chart.name, state=state, states=", ".join(chart.rows))
 
 
-def resolve(
-    door: Door,
-    run: str,
-    done: bool,
-    evidence: str,
-    result: Mapping[str, Any] | None,
-    actor: str,
-) -> Reply:
+def resolve(door: Door, run: str, found: e.Resolved, result: Mapping[str, Any] | None) -> Reply:
     """Say what a parked step really did; its result is validated like one that came back."""
     run_id = door.names.resolve(run)
     before, chart, _ = door.read(run_id)
     parked = next((task for task in before.tasks if task.parked and task.kind == "step"), None)
     activity = chart.activity(parked.state) if parked else None
     value = "null"
-    if done and isinstance(activity, Run) and activity.result is not None:
+    if found.done and isinstance(activity, Run) and activity.result is not None:
         value = _result(activity.result, result, chart.name)
-    return reply(door, before, door.deliver(run_id, e.Resolved(actor, evidence, done, value)))
+    return reply(door, before, door.deliver(run_id, replace(found, value=value)))
 
 
 def reply(door: Door, before: Snapshot, decision: Decision) -> Reply:
@@ -182,7 +178,9 @@ def _pivot_unapplied(door: Door, targets: Targets, run: Snapshot) -> bool:
         touched = runs.ledgers(db, run.run_id).get(parked.name, {})
     store = door.store_uuid()
     keys = {name: Key(store, parked.name, parked.attempt, ledger) for name, ledger in touched.items()}
-    return all([void(targets.engine(name), key) for name, key in keys.items()])
+    if any(applied(targets.engine(name), key, 1) for name, key in keys.items()):
+        return False  # looked at everywhere first: a head that is closed here could not go forward there
+    return all([void(targets.engine(name), key) for name, key in keys.items()])  # noqa: C419  every head is closed
 
 
 def _is_effect_pivot(door: Door, run: Snapshot, task: Task) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel
 
@@ -71,7 +71,7 @@ class Engine:
     def start(
         self,
         saga: Saga[Any, I] | str,
-        input: I | Mapping[str, Any],
+        input: I | Mapping[str, Any],  # noqa: A002  the word of the API
         *,
         key: str | None = None,
         actor: str | None = None,
@@ -95,15 +95,15 @@ class Engine:
         source: str = "api",
     ) -> Reply:
         """Deliver an event. With *dedup_key* (the event key) the same event of the same source counts once."""
-        return ask.send(self.door, run, event, payload or {}, dedup_key, self.actor(actor), source)
+        return ask.send(self.door, run, event, payload or {}, ask.Sender(self.actor(actor), source, dedup_key))
 
     def approve(self, run: str, *, shown: str, actor: str | None = None, reason: str = "") -> Reply:
         """Approve what waits, having seen what the digest *shown* is of (``approvals``)."""
-        return self._verdict(run, True, shown, actor, reason)
+        return self._verdict(run, shown, actor, reason, approved=True)
 
     def reject(self, run: str, *, shown: str, actor: str | None = None, reason: str = "") -> Reply:
         """Reject what waits: one rejection is enough."""
-        return self._verdict(run, False, shown, actor, reason)
+        return self._verdict(run, shown, actor, reason, approved=False)
 
     # Each of these with dry_run: what would follow, decided and not recorded.
 
@@ -113,7 +113,7 @@ class Engine:
 
     def rollback(self, run: str, *, to: Enum | str | None = None, actor: str | None = None, reason: str = "") -> Reply:
         """Undo the whole run, or back to the state *to* and forward again from there. ``plan`` is its dry run."""
-        return ask.rollback(self.door, self.targets, run, _name(to), self.actor(actor), reason)
+        return ask.rollback(self.door, self.targets, run, e.RollbackRequested(self.actor(actor), _name(to), reason))
 
     def retry(self, run: str, *, actor: str | None = None, reason: str = "", dry_run: bool = False) -> Reply:
         """Try again now what is parked or backs off."""
@@ -127,7 +127,7 @@ class Engine:
         self, run: str, *, done: bool, evidence: str, result: Mapping[str, Any] | None = None, actor: str | None = None
     ) -> Reply:
         """Say what a parked step or undo really did, found out by a person; *result* where the step has one."""
-        return ask.resolve(self.door, run, done, evidence, result, self.actor(actor))
+        return ask.resolve(self.door, run, e.Resolved(self.actor(actor), evidence, done), result)
 
     def pause(self, run: str, *, actor: str | None = None, reason: str = "", dry_run: bool = False) -> Reply:
         """Hold the run: nothing new starts, no timer fires; what runs is finished and recorded."""
@@ -205,7 +205,7 @@ class Engine:
             self.door, self.targets, self.settings, self.door.store_uuid(), slots=concurrency, queues=tuple(queues)
         )
 
-    def _verdict(self, run: str, approved: bool, shown: str, actor: str | None, reason: str) -> Reply:  # noqa: FBT001
+    def _verdict(self, run: str, shown: str, actor: str | None, reason: str, *, approved: bool) -> Reply:
         who = self.actor(actor)
         return ask.deliver(self.door, run, e.VerdictGiven(approved, shown, who, self.roles_of(who), reason))
 
@@ -222,7 +222,7 @@ class Engine:
         self.targets.close()
         self.store.close()
 
-    def __enter__(self) -> Engine:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

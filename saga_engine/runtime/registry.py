@@ -107,7 +107,8 @@ def _module(file: Path) -> ModuleType:
     """Import a file under a name of its own, so that two folders may have files of one name."""
     name = f"saga_workflows.{file.stem}"
     spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None and spec.loader is not None, "a .py file has a loader"
+    assert spec is not None, "a file that is there has a specification"
+    assert spec.loader is not None, "a .py file has a loader"
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     if str(file.parent) not in sys.path:
