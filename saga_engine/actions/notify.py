@@ -19,7 +19,15 @@ from pathlib import Path
 from typing import Final
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.request import (
+    HTTPDefaultErrorHandler,
+    HTTPErrorProcessor,
+    HTTPHandler,
+    HTTPSHandler,
+    OpenerDirector,
+    ProxyHandler,
+    Request,
+)
 
 from pydantic import Field
 
@@ -89,23 +97,24 @@ def _run(notice: Notice, message: bytes, facts: Mapping[str, str]) -> None:
         raise NoticeFailed(reason=f"{name} ended with {process.returncode}")
 
 
-class _NoRedirect(HTTPRedirectHandler):
-    """A redirect would turn the POST into a GET, and would say "done" though nobody was told."""
-
-    def redirect_request(self, *_: object) -> None:
-        """Follow nowhere."""
-
-
 def _post(notice: Notice, message: bytes, key: str) -> None:
     url = resolve("the webhook", notice.webhook, os.environ, Path.cwd()).get_secret_value()
     if urlsplit(url).scheme not in SCHEMES:
         raise NoticeFailed(reason="the webhook's address is neither https:// nor http://")
     request = Request(url, message, {"Content-Type": "application/json", "Idempotency-Key": key}, method="POST")  # noqa: S310  looked at above
     try:
-        with build_opener(_NoRedirect).open(request, timeout=notice.timeout_seconds):
+        with _opener().open(request, timeout=notice.timeout_seconds):
             pass
     except HTTPError as error:
         error.close()
         raise NoticeFailed(reason=f"the webhook answered {error.code}") from None
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise NoticeFailed(reason=f"the webhook was not reached ({type(error).__name__})") from None
+
+
+def _opener() -> OpenerDirector:
+    """Speak HTTP only, and follow no redirect: it would make a GET of the POST, and say "done" with nobody told."""
+    opener = OpenerDirector()
+    for handler in (ProxyHandler(), HTTPHandler(), HTTPSHandler(), HTTPErrorProcessor(), HTTPDefaultErrorHandler()):
+        opener.add_handler(handler)
+    return opener

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sqlalchemy.engine import make_url
 
 from saga_engine.actions.copy.names import TableName
 from saga_engine.actions.copy.problems import refuse_store_file
@@ -333,3 +334,35 @@ def test_the_store_s_own_file(tmp_path: Path) -> None:
     with pytest.raises(CannotMove, match="the database is the engine's own store"):
         refuse_store_file(str(link), str(store), TableName(schema_name="", name="item"))
     refuse_store_file(str(tmp_path / "elsewhere.db"), str(store), TableName(schema_name="", name="item"))
+
+
+@pytest.mark.parametrize(
+    ("pair", "columns", "why"),
+    [
+        ("sqlite to postgresql", "xmin int", "column xmin: every table of PostgreSQL has its own column of this name"),
+        ("sqlite to postgresql", f"{'x' * 64} int", f"column {'x' * 64}: longer than 63 bytes"),
+        ("postgresql to sqlite", 'a int, "A" int', "columns A, a: SQLite does not tell upper from lower case"),
+    ],
+)
+def test_names_that_a_new_table_could_not_have(refused: Refused, pair: str, columns: str, why: str) -> None:
+    assert refused.by(pair, [f"CREATE TABLE item (id integer PRIMARY KEY, {columns})"]) == why
+
+
+def test_rights_that_the_user_has_not(postgres_url: str, exports: Path) -> None:
+    """A user who may read the catalogue and nothing else."""
+    admin = Database(postgres_url)
+    user = f"saga_test_{admin.rows('SELECT pg_backend_pid()')[0][0]}"
+    admin.run(f"CREATE ROLE {user} LOGIN PASSWORD 'x'", "CREATE TABLE item (id bigint PRIMARY KEY)")
+    try:
+        own = Database(make_url(postgres_url).set(username=user, password="x").render_as_string(hide_password=False))
+        with pytest.raises(CannotMove) as caught:
+            Mover(move("item", exports, target_table="new"), own, own).preflight()
+        assert str(caught.value).split("nothing was written: ")[1] == (
+            "missing in the source: SELECT on public.item; "
+            "missing in the target: CREATE and USAGE on the schema public; "
+            "missing in the target: CREATE on the database"
+        )
+        with pytest.raises(CannotMove, match=r"ownership of public\.item, which only its owner may rename"):
+            Mover(move("item", exports), own, own).preflight()
+    finally:
+        admin.run(f"DROP ROLE {user}")

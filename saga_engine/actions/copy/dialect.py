@@ -117,8 +117,16 @@ class Dialect(Protocol):
         """Which kinds of values there are in those columns whose declared type says nothing of it."""
 
     @abstractmethod
-    def rights(self, db: Connection, target: TableName, existing: Table | None) -> list[str]:
-        """Name the rights that making the new table would need and this user has not."""
+    def unusable(self, names: Sequence[str]) -> list[str]:
+        """Why a new table here could not have columns of these names."""
+
+    @abstractmethod
+    def rights_to_read(self, db: Connection, table: TableName) -> list[str]:
+        """Name the rights that copying from the table would need and this user has not."""
+
+    @abstractmethod
+    def rights_to_replace(self, db: Connection, target: TableName, existing: Table | None) -> list[str]:
+        """Name the rights that making the new table would need and this user has not; the ledger's are not meant."""
 
     @abstractmethod
     def rows(self, table: TableName, columns: Sequence[Carried], key: Sequence[str]) -> Rows:

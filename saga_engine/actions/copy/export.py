@@ -26,11 +26,12 @@ def export(step: Step[Move]) -> Exported:
     step.heartbeat()  # no folder for an attempt that does not count any more
     folder = folders.make(Path(plan.exports), step.key, step.attempt)
     old = folders.earlier(Path(plan.exports), step.key, step.attempt)
-    chunks, reused = [], 0
+    chunks, rows, reused = [], 0, 0
     for chunk, is_new in _chunks(step, plan, folder, old):
         chunks.append(chunk)
+        rows += chunk.rows
         reused += not is_new
-        step.progress(sum(one.rows for one in chunks), plan.rows, "rows")
+        step.progress(rows, plan.rows, "rows")
         if step.cancelled:
             raise AttemptEnded
     columns = tuple(lane.source.name for lane in plan.lanes)
@@ -39,7 +40,7 @@ def export(step: Step[Move]) -> Exported:
         folder=str(folder),
         manifest_sha256=folders.write_manifest(folder, manifest),
         chunks=len(chunks),
-        rows=sum(chunk.rows for chunk in chunks),
+        rows=rows,
         bytes=sum(chunk.bytes for chunk in chunks),
         reused=reused,
     )

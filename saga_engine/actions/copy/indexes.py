@@ -27,6 +27,7 @@ def repeated(table: Table) -> tuple[list[NewIndex], list[str]]:
 
 def freely_named(indexes: list[NewIndex], target: TableName, there: Asked, token: str) -> tuple[NewIndex, ...]:
     """Each keeps its name where the target's database has no such table or index."""
+    indexes = [index.model_copy(update={"name": derived(index.name, "")}) for index in indexes]
     with there.transaction() as db:
         taken = {index.name for index in indexes if not there.dialect.is_free(db, target.renamed(index.name))}
     return tuple(

@@ -9,6 +9,7 @@ from saga_engine.actions.copy.catalog import Table
 from saga_engine.actions.copy.names import TableName
 from saga_engine.actions.copy.reading import Asked
 from saga_engine.errors import CannotMove
+from saga_engine.ledger import schema as ledger
 
 LISTED_MAX: int = 50
 """So many problems are listed; the rest is counted."""
@@ -25,16 +26,20 @@ def found(here: Asked, there: Asked, table: Table, target: TableName, existing: 
     """Everything but the columns and their values."""
     with here.transaction() as db:
         problems = [f"source: {why}" for why in here.dialect.unfit(db)]
+        problems += [f"missing in the source: {what}" for what in here.dialect.rights_to_read(db, table.name)]
         source_identity = here.dialect.identity(db, table.name)
     with there.transaction() as db:
         problems += [f"target: {why}" for why in there.dialect.unfit(db)]
         if there.dialect.identity(db, target) == source_identity:
             problems.append("source and target are the same table: name another target_table")
-        problems += [f"missing in the target: {what}" for what in there.dialect.rights(db, target, existing)]
+        missing = [*there.dialect.rights_to_replace(db, target, existing), *ledger.privileges(db.engine)]
+        problems += [f"missing in the target: {what}" for what in missing]
         if existing is not None:
             problems += there.dialect.refusals(db, existing)
         elif not there.dialect.is_free(db, target):
             problems.append(f"the target has something else called {target}")
+        else:
+            problems += there.dialect.unusable([column.name for column in table.columns])
     return [*problems, *_keys(table, existing)]
 
 

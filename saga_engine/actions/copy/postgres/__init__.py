@@ -7,12 +7,10 @@ from saga_engine.actions.copy.postgres.catalog import (
     missing_types,
     new_text_is_binary,
     resolve,
-    rights,
-    unfit,
 )
 from saga_engine.actions.copy.postgres.fingerprint import fingerprint
 from saga_engine.actions.copy.postgres.look import classes, look
-from saga_engine.actions.copy.postgres.refusals import refusals
+from saga_engine.actions.copy.postgres.refusals import refusals, rights_to_read, rights_to_replace, unfit, unusable
 from saga_engine.actions.copy.postgres.rows import PostgresRows as rows  # noqa: N813  the protocol's word
 from saga_engine.actions.copy.postgres.sql import prepare
 from saga_engine.actions.copy.postgres.staging import create_staging, drop_staging, finish_staging
@@ -20,5 +18,6 @@ from saga_engine.actions.copy.postgres.swap import swap
 
 __all__ = [
     "classes", "create_staging", "describe", "drop_staging", "fingerprint", "finish_staging", "identity", "is_free",
-    "look", "missing_types", "new_text_is_binary", "prepare", "refusals", "resolve", "rights", "rows", "swap", "unfit",
+    "look", "missing_types", "new_text_is_binary", "prepare", "refusals", "resolve", "rights_to_read",
+    "rights_to_replace", "rows", "swap", "unfit", "unusable",
 ]  # fmt: skip

@@ -17,6 +17,7 @@ KINDS: Final = {
     "c": "a composite type", "I": "an index", "t": "a TOAST table",
 }  # fmt: skip
 
+
 _RELATION: Final = """
 SELECT c.oid, c.relkind, c.relhassubclass AND c.relkind = 'r' AS has_children
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -62,12 +63,7 @@ SELECT pg_catalog.pg_postmaster_start_time() AT TIME ZONE 'UTC' || ':' || d.oid 
   FROM pg_catalog.pg_database d LEFT JOIN (pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n
        ON n.oid = c.relnamespace AND n.nspname = %s AND c.relname = %s) ON true
  WHERE d.datname = pg_catalog.current_database()"""
-_RIGHTS: Final = """
-SELECT CASE WHEN n.oid IS NULL THEN 'there is no schema ' || w.name
-            WHEN NOT has_schema_privilege(n.oid, 'CREATE, USAGE') THEN 'CREATE on the schema ' || w.name END
-  FROM (VALUES (%s::text)) AS w(name) LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = w.name"""
 _MISSING_TYPES: Final = "SELECT t FROM unnest(%s::text[]) AS t WHERE to_regtype(t) IS NULL ORDER BY t"
-_OWNED: Final = "SELECT pg_has_role(relowner, 'USAGE') FROM pg_catalog.pg_class WHERE oid = %s::regclass"
 
 
 def resolve(db: Connection, written: TableName) -> TableName:
@@ -113,17 +109,6 @@ def describe(db: Connection, table: TableName) -> Table | None:
     )
 
 
-def unfit(db: Connection) -> list[str]:
-    """See ``dialect.Dialect``."""
-    found = []
-    if db.dialect.driver != "psycopg":
-        found.append(f"the driver {db.dialect.driver} has no COPY here: write postgresql+psycopg://")
-    encoding = db.exec_driver_sql("SHOW server_encoding").scalar()
-    if encoding != "UTF8":
-        found.append(f"the database stores text as {encoding}, not as UTF8")
-    return found
-
-
 def is_free(db: Connection, name: TableName) -> bool:
     """See ``dialect.Dialect``."""
     return bool(db.exec_driver_sql("SELECT to_regclass(%s) IS NULL", (sql.written(name),)).scalar())
@@ -142,12 +127,3 @@ def missing_types(db: Connection, types: Sequence[str]) -> list[str]:
 def identity(db: Connection, table: TableName) -> str:
     """See ``dialect.Dialect``: the server's start, the database and the table."""
     return f"postgresql:{db.exec_driver_sql(_IDENTITY, (table.schema_name, table.name)).scalar()}"
-
-
-def rights(db: Connection, target: TableName, existing: Table | None) -> list[str]:
-    """See ``dialect.Dialect``."""
-    missing = db.exec_driver_sql(_RIGHTS, (target.schema_name,)).scalar()
-    found = [missing] if missing else []
-    if existing is not None and not db.exec_driver_sql(_OWNED, (sql.written(target),)).scalar():
-        found.append(f"ownership of {target}, which only its owner may rename")
-    return found

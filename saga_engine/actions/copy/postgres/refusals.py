@@ -1,13 +1,23 @@
-"""What hangs on a PostgreSQL table and would stay with the old one at a swap: named, so that a person decides."""
+"""What stands in the way of a move from or to PostgreSQL: named, so that a person decides."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from sqlalchemy import Connection
 
 from saga_engine.actions.copy.catalog import Table
+from saga_engine.actions.copy.names import NAME_BYTES_MAX, TableName
 from saga_engine.actions.copy.postgres import sql
+
+SYSTEM: Final = {"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}
+_RIGHTS: Final = """
+SELECT CASE WHEN n.oid IS NULL THEN 'there is no schema ' || w.name
+            WHEN NOT has_schema_privilege(n.oid, 'CREATE') OR NOT has_schema_privilege(n.oid, 'USAGE')
+            THEN 'CREATE and USAGE on the schema ' || w.name END
+  FROM (VALUES (%s::text)) AS w(name) LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = w.name"""
+_OWNED: Final = "SELECT pg_has_role(relowner, 'USAGE') FROM pg_catalog.pg_class WHERE oid = %s::regclass"
 
 # Views, functions and foreign keys of other tables hold on to the table itself or to its row type, not to its name;
 # so do its own constraints, generated columns and rules, which are not meant.
@@ -37,6 +47,48 @@ SELECT w.why FROM pg_class c CROSS JOIN LATERAL (VALUES
     (EXISTS (SELECT FROM pg_publication_rel p WHERE p.prrelid = c.oid), 'a publication names it'),
     (EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attacl IS NOT NULL), 'rights on single columns')
   ) AS w(is_so, why) WHERE c.oid = %(table)s::regclass AND w.is_so"""
+
+
+def unfit(db: Connection) -> list[str]:
+    """See ``dialect.Dialect``."""
+    found = []
+    if db.dialect.driver != "psycopg":
+        found.append(f"the driver {db.dialect.driver} has no COPY here: write postgresql+psycopg://")
+    encoding = db.exec_driver_sql("SHOW server_encoding").scalar()
+    if encoding != "UTF8":
+        found.append(f"the database stores text as {encoding}, not as UTF8")
+    return found
+
+
+def unusable(names: Sequence[str]) -> list[str]:
+    """See ``dialect.Dialect``. A name that is too long would be cut without a word."""
+    return [
+        *(
+            f"column {name}: longer than {NAME_BYTES_MAX} bytes"
+            for name in names
+            if len(name.encode()) > NAME_BYTES_MAX
+        ),
+        *(
+            f"column {name}: every table of PostgreSQL has its own column of this name"
+            for name in names
+            if name in SYSTEM
+        ),
+    ]
+
+
+def rights_to_read(db: Connection, table: TableName) -> list[str]:
+    """See ``dialect.Dialect``."""
+    readable = db.exec_driver_sql("SELECT has_table_privilege(%s::regclass, 'SELECT')", (sql.written(table),)).scalar()
+    return [] if readable else [f"SELECT on {table}"]
+
+
+def rights_to_replace(db: Connection, target: TableName, existing: Table | None) -> list[str]:
+    """See ``dialect.Dialect``."""
+    missing = db.exec_driver_sql(_RIGHTS, (target.schema_name,)).scalar()
+    found = [missing] if missing else []
+    if existing is not None and not db.exec_driver_sql(_OWNED, (sql.written(target),)).scalar():
+        found.append(f"ownership of {target}, which only its owner may rename")
+    return found
 
 
 def refusals(db: Connection, table: Table) -> list[str]:

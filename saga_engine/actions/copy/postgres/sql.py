@@ -18,12 +18,13 @@ _PREPARER: Final = PGDialect_psycopg().identifier_preparer  # type: ignore[no-un
 quote: Callable[[str], str] = _PREPARER.quote_identifier
 """Quote one identifier, whatever it is called; a per cent sign is doubled, as the driver wants it."""
 
-# Local to the transaction. The first seven decide how values are printed and read; with row_security off a policy
+# Local to the transaction. The first eight decide how values are printed and read; with row_security off a policy
 # that would hide rows is an error, never a shorter table.
 PREPARE: Final = """SELECT set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO, YMD', true),
  set_config('IntervalStyle', 'postgres', true), set_config('extra_float_digits', '1', true),
  set_config('bytea_output', 'hex', true), set_config('standard_conforming_strings', 'on', true),
- set_config('client_encoding', 'UTF8', true), set_config('row_security', 'off', true)"""
+ set_config('lc_monetary', 'C', true), set_config('client_encoding', 'UTF8', true),
+ set_config('row_security', 'off', true)"""
 # Definitions from the catalogue then name every table with its schema, as pg_dump has it.
 QUALIFY: Final = "SELECT set_config('search_path', '', true)"
 

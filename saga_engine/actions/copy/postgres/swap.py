@@ -27,6 +27,7 @@ _FREE: Final = "SELECT to_regclass(%s) IS NULL"
 
 def swap(db: Connection, plan: Plan) -> list[str]:
     """See ``dialect.Dialect``. Raises the driver's LockNotAvailable while somebody else uses the table."""
+    refuse_drift(plan, fingerprint(db, plan.target))  # a table that is gone cannot be locked
     db.exec_driver_sql(f"SELECT set_config('lock_timeout', '{LOCK_TIMEOUT_MILLISECONDS}ms', true)")
     sql.run(db, f"LOCK TABLE {sql.written(plan.staging)} IN ACCESS EXCLUSIVE MODE")
     if plan.before.exists:

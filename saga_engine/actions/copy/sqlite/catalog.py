@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from sqlalchemy import Connection, Row
 
 from saga_engine.actions.copy.catalog import Column, Index, Table
 from saga_engine.actions.copy.names import TableName
-from saga_engine.actions.copy.sqlite.sql import body, index_definition, is_strict
+from saga_engine.actions.copy.sqlite.sql import index_definition, is_strict
 from saga_engine.errors import CannotMove
 
 ROWID_TYPE: Final = "INTEGER"
@@ -74,18 +73,6 @@ def describe(db: Connection, table: TableName) -> Table | None:
     )
 
 
-def unfit(db: Connection) -> list[str]:
-    """See ``dialect.Dialect``. UTF-16 sorts text in another order than UTF-8, so ranges of keys would differ."""
-    encoding = db.exec_driver_sql("PRAGMA main.encoding").scalar()
-    return [] if encoding == "UTF-8" else [f"the database stores text as {encoding}, not as UTF-8"]
-
-
-def refusals(db: Connection, table: Table) -> list[str]:
-    """See ``dialect.Dialect``. Views, triggers and foreign keys name their tables, so they follow the new one."""
-    del db
-    return [] if body(table.sql) else [f"the statement that made {table.name} cannot be read: give it a plain name"]
-
-
 def is_free(db: Connection, name: TableName) -> bool:
     """See ``dialect.Dialect``."""
     return not db.exec_driver_sql("SELECT 1 FROM main.sqlite_master WHERE name = ? COLLATE NOCASE", (name.name,)).all()
@@ -107,13 +94,6 @@ def identity(db: Connection, table: TableName) -> str:
     """See ``dialect.Dialect``."""
     status = file_of(db, table).stat()
     return f"sqlite:{status.st_dev}:{status.st_ino}:{table.name.lower()}"
-
-
-def rights(db: Connection, target: TableName, existing: Table | None) -> list[str]:
-    """See ``dialect.Dialect``. SQLite makes its journal beside the file."""
-    del existing
-    file = file_of(db, target)
-    return [f"{path} cannot be written" for path in (file, file.parent) if not os.access(path, os.W_OK)]
 
 
 def file_of(db: Connection, table: TableName) -> Path:
