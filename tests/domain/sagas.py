@@ -135,6 +135,10 @@ def moody(value: Value) -> bool:
     return Moody.now.told()
 
 
+def moody_nothing(value: None) -> bool:
+    return Moody.now.told()
+
+
 def moody_note(note: Note) -> bool:
     return Moody.now.told()
 

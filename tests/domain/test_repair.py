@@ -9,7 +9,21 @@ from saga_engine.domain import events as e
 from saga_engine.domain.chart import Budget
 from saga_engine.domain.definition.values import Retry, hours
 from tests.domain.driver import RETRY, SKIP, WORKER, Drive, drive
-from tests.domain.sagas import ONE, Lines, S, back_nothing, back_one, nothing, odd_note, one, raises, reject, two
+from tests.domain.sagas import (
+    ONE,
+    Lines,
+    Moody,
+    S,
+    back_nothing,
+    back_one,
+    moody_nothing,
+    nothing,
+    odd_note,
+    one,
+    raises,
+    reject,
+    two,
+)
 
 FOUND = e.Resolved("bob", "the rows are there", done=True, value=ONE)
 NOT_FOUND = e.Resolved("bob", "no rows", done=False)
@@ -107,6 +121,17 @@ def test_skip_goes_on_without_a_step_that_returns_nothing_and_its_undo_stays() -
     run = parked_in_b()
     run.tell(SKIP)
     assert (run.where, run.stack) == (("DONE", "completed"), ["A#1 done", "B#1 started"])
+
+
+def test_a_skipped_step_whose_guard_raises_is_parked_and_its_guard_is_asked_again() -> None:
+    run = drive(lambda saga: saga.at(S.A).run(nothing).when(moody_nothing, S.B).then(S.C))
+    run.fails()
+    with Moody(raising=True):
+        run.tell(SKIP)
+        assert (run.line, run.results) == (["step A: parked W16 then"], [])
+        run.tell(RETRY)
+        assert run.line == ["step A: parked W16 then"]
+    assert run.tell(RETRY).after.state == "B"
 
 
 def test_skip_of_a_step_whose_result_is_needed_is_refused() -> None:

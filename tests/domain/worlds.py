@@ -34,6 +34,7 @@ from tests.domain.sagas import (
     is_big,
     moody,
     moody_note,
+    moody_nothing,
     nothing,
     one,
     probe_nothing,
@@ -71,7 +72,8 @@ def waiting(saga: Lines) -> None:
 def circling(saga: Lines) -> None:
     saga.at(S.A, visits=3).run(one).reads_only().when(is_big, S.C).then(S.B)
     saga.at(S.B).run(two, retry=Retry(3)).undo(back_two, retry=Retry(2)).on(ignore, S.A).then(S.A, failed=S.BACK)
-    saga.at(S.C).run(nothing).verified(probe_nothing).undo(back_nothing).then(S.D, failed=S.BACK)
+    careful = saga.at(S.C).run(nothing).verified(probe_nothing).undo(back_nothing)
+    careful.when(moody_nothing, S.D).then(S.A, failed=S.BACK)
     saga.at(S.D).approval(gate(quorum=2, escalate=("lead", minutes(5)))).on(reject, S.A).then(
         approved=S.DONE, rejected=S.BACK, expired=S.A
     )
