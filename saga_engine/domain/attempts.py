@@ -80,8 +80,9 @@ def timed_out(draft: Draft, task: Task, error: str) -> None:
 def lost(draft: Draft, task: Task, loss: e.AttemptLost) -> None:
     """An earlier attempt of a task never came back. Whoever holds the task now asks whether it may go on.
 
-    Nothing decided means: run it.
+    Nothing decided means: run it. A worker asks in a paused run, too, where no attempt need be missing.
     """
+    missing = loss.crashes > 0 or task.lost_by is not None
     if task.ending:
         if _may_follow(draft, task, loss, task.ending):
             ended(draft, task)
@@ -90,9 +91,9 @@ def lost(draft: Draft, task: Task, loss: e.AttemptLost) -> None:
     elif loss.crashes >= draft.budget.crashes:
         text = f"{loss.crashes} workers died while they held this task; last: {loss.runner}"
         draft.park(task, "W24", text, "" if _may_follow(draft, task, loss, "leave") else "retry")
-    elif loss.crashes and not _may_follow(draft, task, loss, "retry"):
+    elif missing and not _may_follow(draft, task, loss, "retry"):
         draft.park(task, "W23", moving.still_running(loss.runner), "retry")
-    elif loss.crashes and in_doubt_by_promise(draft, task):
+    elif missing and in_doubt_by_promise(draft, task):
         draft.park(task, "W23", f"{loss.runner} died in the middle of it; nobody knows what it did")
     elif draft.run.paused:
         draft.emit(c.SetDue(task.name, draft.now, task.failures, task.error))

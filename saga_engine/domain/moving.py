@@ -112,7 +112,7 @@ def _missing(draft: Draft, task: Task) -> Parked | None:
 def _drop(draft: Draft, task: Task) -> None:
     """Nobody holds it: it goes. A step that was never leased did nothing and leaves nothing to undo."""
     entry = draft.run.entry(task.name) if task.kind == "step" else None
-    if entry is not None and entry.status == "started" and task.attempt == 0:
+    if entry is not None and task.attempt == 0:
         draft.emit(c.SetUndo(entry.position, "dropped"))
     draft.emit(c.CloseTask(task.name))
 

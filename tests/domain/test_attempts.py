@@ -193,6 +193,25 @@ def test_a_lost_attempt_of_a_manual_step_is_in_doubt() -> None:
     assert silent.run.tasks[0].parked == Parked("W23", MAY_RUN, "retry")
 
 
+def test_a_manual_step_that_was_lost_stays_in_doubt_through_a_pause() -> None:
+    """What a pause changes of a task is no answer to where its attempt is."""
+    run = step("manual")
+    run.freed()
+    run.tell(PAUSE)
+    run.tell(RESUME)
+    run.lost(crashes=0)
+    assert run.run.tasks[0].parked == Parked("W23", MAY_RUN, "retry")
+
+
+def test_a_manual_step_of_a_paused_run_that_no_worker_has_lost_waits_for_the_resume() -> None:
+    run = drive(lambda saga: saga.at(S.A).run(one, promise="manual").then(S.DONE))
+    task = run.claim()
+    run.tell(PAUSE)
+    decision = run.tell(e.AttemptLost(task.name, 1, WORKER, 0, known_dead=False, runner="no worker"))
+    assert decision.commands == (c.SetDue("r.1", run.now),)
+    assert run.line == ["step A: resumes 0:00:00"]
+
+
 def test_a_lost_attempt_of_a_paused_run_waits_for_its_resume() -> None:
     run = step()
     run.tell(PAUSE)
