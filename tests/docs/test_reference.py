@@ -8,19 +8,27 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
+import click
 import pytest
 import sqlalchemy as sa
 
 from saga_engine import errors
+from saga_engine.cli.main import saga as saga_command
+from saga_engine.cli.options import global_options
+from saga_engine.cli.topics import TOPICS
 from saga_engine.domain.checks.rules import RULES
 from saga_engine.domain.definition import fluent, saga
 from saga_engine.domain.definition.facts import Approval, Facts, Step
 from saga_engine.domain.definition.values import Event, Retry, Verdict
+from saga_engine.domain.why import ORDER
 from saga_engine.ledger import schema as ledger
+from saga_engine.runtime import registry
 from saga_engine.runtime.engine import Engine
 from saga_engine.store import schema as store
 from saga_engine.store.migrate import VERSION_TABLE
+from tests.docs import cli_page
 
+PACKAGE: Final = Path(errors.__file__).parent
 REFERENCE: Final = Path(__file__).parents[2] / "docs" / "reference"
 
 DRAFTS: Final = [kind for kind in vars(fluent).values() if isinstance(kind, type) and issubclass(kind, fluent.Draft)]
@@ -144,3 +152,41 @@ def test_the_table_of_the_schemas_version_is_named() -> None:
 def test_every_table_of_the_ledger_is_shown_with_its_columns() -> None:
     tables: list[sa.Table] = list(ledger.metadata.sorted_tables)
     assert columns("ledger-tables") == {table.name: list(table.columns.keys()) for table in tables}
+
+
+def test_the_page_of_the_command_line_says_what_the_commands_say() -> None:
+    page = cli_page.PAGE.read_text()
+    assert page == cli_page.rewritten(page), "bring it up to date: python -m tests.docs.cli_page"
+
+
+def test_every_global_option_is_listed() -> None:
+    listed = set(re.findall(r"`(--?[\w-]+)", sections("cli")["Global options"]))
+    options = [option for option in (*global_options(), *saga_command.params) if isinstance(option, click.Option)]
+    assert listed == {name for option in options for name in option.opts} | {"--help", "-h"}
+
+
+def test_every_exit_code_is_listed() -> None:
+    listed = [int(code) for code in re.findall(r"^\| (\d+) \|", sections("cli")["Exit codes"], re.MULTILINE)]
+    told = [int(code) for code in re.findall(r"^ *(\d+)  ", TOPICS["exit-codes"], re.MULTILINE)]
+    raised = {kind.exit_code for kind in vars(errors).values() if isinstance(kind, type) and hasattr(kind, "exit_code")}
+    assert (listed, raised - set(listed)) == (told, set())
+
+
+def test_every_way_to_name_a_run_is_listed() -> None:
+    told = re.findall(r"^  (\S+) {2,}", TOPICS["runs"], re.MULTILINE)
+    assert len(re.findall(r"^\| `", sections("cli")["Names of runs"], re.MULTILINE)) == len(told)
+
+
+def test_every_code_of_why_is_listed_and_those_that_nothing_says_yet_are_planned() -> None:
+    listed = dict(re.findall(r"^\| `(W\d\d)` \| (.+?) \|", text("why-codes"), re.MULTILINE))
+    code = "".join(path.read_text() for path in PACKAGE.rglob("*.py") if path.name != "why.py")
+    said = {known for known in ORDER if f'"{known}"' in code}
+    assert set(listed) == set(ORDER)
+    assert {known for known, why in listed.items() if not why.startswith("*planned:*")} == said
+
+
+def test_every_input_of_migrate_table_is_listed() -> None:
+    page = (REFERENCE.parent / "how-to" / "migrate-a-table.md").read_text()
+    listed = [name for row in re.findall(r"^\| (`\w+`(?:, `\w+`)?) \|", page, re.MULTILINE) for name in row.split(", ")]
+    [chart] = registry.load(REFERENCE.parents[1] / "workflows" / "migrate_table.py")
+    assert sorted(name.strip("`") for name in listed) == sorted(chart.saga.input.model_fields)
