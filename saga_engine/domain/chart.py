@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import Enum
 from functools import cached_property
 from typing import Any, Final
 
@@ -145,7 +146,8 @@ def may_overlap(chart: Chart, kind: str, state: str, then: Ending) -> bool:
 
 def _complete(saga: Saga[Any, Any]) -> None:
     """Every state has a line, and every step a name of its own."""
-    missing = [state.name for state in saga.states if state not in saga.rows]
+    states: type[Enum] = saga.states
+    missing = [state.name for state in states if state not in saga.rows]
     if missing:
         raise DefinitionError(f"{saga.name}: no line in the table for {', '.join(missing)}, or its line lacks `.then`")
     works = [named(row.activity.work) for row in saga.rows.values() if isinstance(row.activity, Run)]

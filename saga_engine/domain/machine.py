@@ -10,6 +10,7 @@ gives the same answers.
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from transitions import EventData
@@ -103,10 +104,10 @@ class Machine:
 
 def _paths(saga: Saga[Any, Any]) -> Mapping[str, str]:
     """Where each state and group stands in the hierarchy, as ``OUTER/INNER/STATE``."""
-    names = {state.name: state.name for state in saga.states}
+    members: type[Enum] = saga.states
     sizes = sorted(saga.groups, key=lambda group: len(group.members))
     groups = {group.name: _path(_around(sizes, set(group.members), after=group), group.name) for group in saga.groups}
-    states = {name: _path(_around(sizes, {saga.states[name]}), name) for name in names}
+    states = {state.name: _path(_around(sizes, {state}), state.name) for state in members}
     return {**states, **groups}
 
 

@@ -149,8 +149,8 @@ def _queue_activity(draft: Draft, source: str, target: str) -> None:
 
 
 def _final_status(draft: Draft, source: str, outcome: Status) -> Status:
-    """cancelled where a cancel began the rollback that ends here; else a definition says which ends are failures."""
-    undone = bool(source) and isinstance(draft.chart.activity(source), RollBack)
-    if undone and draft.run.cancelling:
+    """cancelled where a cancel began the rollback, wherever it ends; else a definition says which ends are failures."""
+    if draft.run.cancelling:
         return "cancelled"
+    undone = bool(source) and isinstance(draft.chart.activity(source), RollBack)
     return "rolled_back" if undone and outcome == "completed" else outcome

@@ -431,6 +431,19 @@ def test_the_final_status_is_cancelled_when_a_cancel_began_the_rollback() -> Non
     assert (cancelled.where, rolled.where) == (("UNDONE", "cancelled"), ("UNDONE", "rolled_back"))
 
 
+def test_a_cancel_that_goes_on_after_the_rollback_ends_as_cancelled_all_the_same() -> None:
+    def write(saga: Lines) -> None:
+        saga.at(S.A).run(one).then(S.B)
+        saga.at(S.C).run(nothing).then(S.DONE)
+        saga.rolls_back(S.BACK).to(S.C)
+
+    run = drive(write)
+    run.tell(CANCEL)
+    assert run.where == ("C", "running")
+    run.succeeds()
+    assert run.where == ("DONE", "cancelled")
+
+
 @pytest.mark.parametrize(("ask", "status"), [(CANCEL, "cancelled"), (ROLLBACK, "failed")])
 def test_an_end_that_is_a_failure_is_one_after_a_rollback_but_not_after_a_cancel(ask: e.Event, status: str) -> None:
     def write(saga: Lines) -> None:

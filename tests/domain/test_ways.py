@@ -257,6 +257,18 @@ def test_one_visit_more_than_the_state_allows_parks_the_run_and_retry_goes_past_
     assert run.line == ["step A: due 0:00:00"]
 
 
+def test_a_state_that_allows_one_visit_is_entered_once() -> None:
+    def write(saga: Lines) -> None:
+        saga.at(S.A).run(one).then(S.B)
+        saga.at(S.B, visits=1).run(two).on(reject, S.B).then(S.DONE)
+
+    run = drive(write)
+    run.succeeds(ONE)
+    assert run.where == ("B", "running")
+    run.send("reject")
+    assert run.beside == ["event B: parked W14", "forget B: due 7 days, 0:00:00"]
+
+
 def test_more_transitions_than_the_budget_park_the_run_and_retry_goes_past_it() -> None:
     run = drive(lambda saga: saga.at(S.A).run(one).then(S.B), Budget(transitions=1))
     run.succeeds(ONE)
