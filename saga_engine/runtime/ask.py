@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from saga_engine import errors
 from saga_engine.domain import events as e
 from saga_engine.domain import unwind
 from saga_engine.domain.chart import Chart
-from saga_engine.domain.codec import canonical
 from saga_engine.domain.definition.functions import named
 from saga_engine.domain.definition.table import Run
 from saga_engine.domain.definition.values import Event
@@ -20,7 +19,7 @@ from saga_engine.ledger.heads import Key
 from saga_engine.ledger.undo import applied
 from saga_engine.ledger.void import void
 from saga_engine.runtime.deliver import Door
-from saga_engine.runtime.starting import plain
+from saga_engine.runtime.payload import as_json, validated
 from saga_engine.runtime.targets import Targets
 from saga_engine.runtime.views import PlannedUndo, Reply, RollbackPlan
 from saga_engine.store import inspect, runs, trouble
@@ -52,7 +51,8 @@ def send(door: Door, run: str, event: Event[Any] | str, given: BaseModel | Mappi
     name = event if isinstance(event, str) else event.name
     if name not in chart.events:
         raise errors.EventNotFound(saga=chart.name, event=name, events=", ".join(chart.events) or "none")
-    text = _payload(chart.events[name], given, door.limits.event_bytes_max)
+    value = validated(chart.events[name].payload, given, f"{name} cannot be sent with this payload")
+    text = as_json(value, f"the payload of {name}", door.limits.event_bytes_max)
     dedup_key = sender.dedup_key
     received = e.EventReceived(name, text, sender.actor, sender.source, dedup_key)
     for _ in range(RACES_MAX):
@@ -61,7 +61,8 @@ def send(door: Door, run: str, event: Event[Any] | str, given: BaseModel | Mappi
         try:
             return reply(door, before, _noted(door.deliver(run_id, received), dedup_key))
         except trouble.DUPLICATE:
-            continue
+            if dedup_key is None:
+                raise
     raise errors.Conflict(f"the event key {dedup_key} is being used by another sender; send it again")
 
 
@@ -120,7 +121,9 @@ def resolve(door: Door, run: str, found: e.Resolved, result: Mapping[str, Any] |
     activity = chart.activity(parked.state) if parked else None
     value = "null"
     if found.done and isinstance(activity, Run) and activity.result is not None:
-        value = _result(activity.result, result, chart.name)
+        refusal = f"{chart.name}: say what came of the step as its result {activity.result.__name__}"
+        given = validated(activity.result, result or {}, refusal)
+        value = as_json(given, f"the result of {named(activity.work)}", door.limits.result_bytes_max)
     return reply(door, before, door.deliver(run_id, replace(found, value=value)))
 
 
@@ -147,26 +150,6 @@ def _noted(decision: Decision, dedup_key: str | None) -> Decision:
 def _known(door: Door, run_id: str, source: str, dedup_key: str) -> bool:
     with door.store.read() as db:
         return inspect.event_known(db, run_id, source, dedup_key)
-
-
-def _payload(event: Event[Any], given: BaseModel | Mapping[str, Any], most: int) -> str:
-    try:
-        value = given if isinstance(given, event.payload) else event.payload.model_validate(dict(given))
-    except ValidationError as error:
-        raise errors.BadInput(f"{event.name} cannot be sent with this payload: {plain(error)}") from None
-    text = canonical(value.model_dump(mode="json"))
-    if len(text.encode()) > most:
-        raise errors.PayloadTooLarge(what=f"the payload of {event.name}", size=len(text.encode()), limit=most)
-    return text
-
-
-def _result(model: type[BaseModel], result: Mapping[str, Any] | None, saga: str) -> str:
-    try:
-        return canonical(model.model_validate(dict(result or {})).model_dump(mode="json"))
-    except ValidationError as error:
-        raise errors.BadInput(
-            f"{saga}: say what came of the step as its result {model.__name__}: {plain(error)}"
-        ) from None
 
 
 def _pivot_unapplied(door: Door, targets: Targets, run: Snapshot) -> bool:

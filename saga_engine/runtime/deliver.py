@@ -15,6 +15,7 @@ from saga_engine.domain.draft import Decision
 from saga_engine.domain.events import Event
 from saga_engine.domain.snapshot import Snapshot
 from saga_engine.runtime.names import Names
+from saga_engine.runtime.payload import refuse_unstorable
 from saga_engine.runtime.registry import Registry
 from saga_engine.settings import Limits
 from saga_engine.store import definitions, journal, runs
@@ -38,6 +39,7 @@ class Door:
         self.registry = registry
         self.limits = limits
         self.names = Names(store)
+        self._pins: dict[str, int] = {}
         self.budget = Budget(
             transitions=limits.transitions_max, inbox=limits.inbox_max, deferred=timedelta(days=limits.deferred_days)
         )
@@ -57,6 +59,7 @@ class Door:
 
     def decided(self, run_id: str, event: Event, ask: Callable[[Chart, Snapshot, datetime], Decision]) -> Decision:
         """The same, with a decision of the caller's own."""
+        refuse_unstorable(event)
         for _ in range(TRIES_MAX):
             run, chart, now = self.read(run_id)
             decision = ask(chart, run, now)
@@ -103,6 +106,12 @@ class Door:
         """The name of this store in ledgers."""
         return retrying(self.store, lambda db: definitions.identity(db, self.store.clock(db)))
 
+    def pin(self, chart: Chart) -> int:
+        """The row of a loaded definition, which is stored once and for all."""
+        if chart.digest not in self._pins:
+            self._pins |= retrying(self.store, lambda db: definitions.register(db, [chart]))
+        return self._pins[chart.digest]
+
     def pins(self) -> dict[str, int]:
-        """The row of each loaded definition, by digest; new ones are stored."""
-        return retrying(self.store, lambda db: definitions.register(db, list(self.registry)))
+        """The rows of all loaded definitions, by digest."""
+        return {chart.digest: self.pin(chart) for chart in self.registry}

@@ -81,8 +81,7 @@ class Engine:
         *input* is validated and stored once. Raises ``BadInput``, ``PayloadTooLarge``, or ``KeyTaken`` when the key
         belongs to a run with another input, saga or version.
         """
-        run_id = starting.start(self.door, saga, input, key, self.actor(actor))
-        return self.get(run_id)
+        return look.run(self.door, starting.start(self.door, saga, input, key, self.actor(actor)))
 
     def send(
         self,

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from saga_engine.store.schema import approvals, definitions, findings, inbox, runs, tasks, votes
 
@@ -53,19 +53,22 @@ def counts(db: sa.Connection) -> dict[tuple[str, str, str], int]:
 
 def row_of(db: sa.Connection, run_id: str) -> sa.Row[Any] | None:
     """The run's row. Primary key."""
-    return db.execute(select(runs).where(runs.c.id == run_id)).one_or_none()
+    return db.execute(_ROW, {"run": run_id}).one_or_none()
 
 
 def by_key(db: sa.Connection, key: str) -> sa.Row[Any] | None:
     """The run with that run key. Unique index."""
-    return db.execute(select(runs).where(runs.c.run_key == key)).one_or_none()
+    return db.execute(_BY_KEY, {"key": key}).one_or_none()
 
 
 def latest(db: sa.Connection, saga: str) -> str | None:
     """The id of the saga's latest run. ix_saga_runs_saga_created."""
-    return db.execute(
-        select(runs.c.id).where(runs.c.saga == saga).order_by(runs.c.id.desc()).limit(1)
-    ).scalar_one_or_none()
+    return db.execute(_LATEST, {"saga": saga}).scalar_one_or_none()
+
+
+_ROW: Final = select(runs).where(runs.c.id == bindparam("run"))
+_BY_KEY: Final = select(runs).where(runs.c.run_key == bindparam("key"))
+_LATEST: Final = select(runs.c.id).where(runs.c.saga == bindparam("saga")).order_by(runs.c.id.desc()).limit(1)
 
 
 def by_tag(db: sa.Connection, prefix: str, limit: int = 5) -> list[tuple[str, str, str]]:
@@ -87,14 +90,20 @@ def _between(column: sa.Column[str], prefix: str) -> sa.ColumnElement[bool]:
 
 def neighbours(db: sa.Connection, tag: str) -> tuple[str, ...]:
     """The tags before and after *tag*: how much of it is needed to be unique. Unique index of tag, twice."""
-    before = db.execute(select(func.max(runs.c.tag)).where(runs.c.tag < tag)).scalar_one()
-    after = db.execute(select(func.min(runs.c.tag)).where(runs.c.tag > tag)).scalar_one()
-    return tuple(found for found in (before, after) if found)
+    found = (db.execute(statement, {"of": tag}).scalar_one() for statement in (_BEFORE, _AFTER))
+    return tuple(neighbour for neighbour in found if neighbour)
+
+
+_BEFORE: Final = select(func.max(runs.c.tag)).where(runs.c.tag < bindparam("of"))
+_AFTER: Final = select(func.min(runs.c.tag)).where(runs.c.tag > bindparam("of"))
 
 
 def tasks_of(db: sa.Connection, run_id: str) -> Sequence[sa.Row[Any]]:
     """The open tasks of a run with all their columns. ix_saga_tasks_run_id."""
-    return db.execute(select(tasks).where(tasks.c.run_id == run_id).order_by(tasks.c.position)).all()
+    return db.execute(_TASKS, {"run": run_id}).all()
+
+
+_TASKS: Final = select(tasks).where(tasks.c.run_id == bindparam("run")).order_by(tasks.c.position)
 
 
 def open_approvals(db: sa.Connection, limit: int = 200) -> Sequence[sa.Row[Any]]:
