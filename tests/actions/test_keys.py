@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -70,34 +70,36 @@ def test_text_in_sqlite_that_does_not_tell_upper_from_lower_case(
     assert moved_whole(Mover(move("item", exports, chunk_rows=2), source, target)) == []
 
 
-@pytest.mark.parametrize(
-    ("kind", "keys"),
-    [
-        ("bigint", [-(2**63), -1, 0, 1, 2, 10, 9, 2**53, 2**53 + 1, 2**63 - 1]),
-        ("bytea", [b"", b"\x00", b"\x00\x00", b"\xff", b"a", b"b", b"\x7f", b"\x80"]),
-        ("uuid", [f"{n:08x}-0000-4000-8000-000000000000" for n in (0, 9, 10, 15, 16, 255, 0x80000000, 0xFFFFFFFF)]),
-        ("numeric", ["-1", "0", "1", "1.5", "2", "9", "10", "100", "1e30"]),
-        ("date", ["2026-01-01", "0044-03-15 BC", "infinity", "0001-01-01", "9999-12-31", "-infinity", "1999-01-01"]),
-        ("timestamp", [f"2026-01-01 00:00:0{n}" for n in range(8)]),
-        ("timestamptz", [f"2026-01-01 0{n}:00:00+00" for n in range(8)]),
-        ("double precision", [-1.5, 0.0, 0.1, 2.0, 10.0, 9.0, float("inf"), 1e-300]),
-        ("boolean", [False, True]),
-        ("char(3)", ["a", "b", "ab", "abc", "", "z", "Z", "aa"]),
-        ("interval", ["1 day", "2 hours", "1 mon", "-1 day", "0", "1 year", "3 days", "4 days"]),
-        ("inet", ["10.0.0.1", "10.0.0.2", "9.0.0.1", "::1", "10.0.0.0/8", "1.1.1.1", "2.2.2.2", "3.3.3.3"]),
-    ],
-)  # fmt: skip
+POSTGRES_KEYS: list[tuple[str, Sequence[object]]] = [
+    ("bigint", [-(2**63), -1, 0, 1, 2, 10, 9, 2**53, 2**53 + 1, 2**63 - 1]),
+    ("bytea", [b"", b"\x00", b"\x00\x00", b"\xff", b"a", b"b", b"\x7f", b"\x80"]),
+    ("uuid", [f"{n:08x}-0000-4000-8000-000000000000" for n in (0, 9, 10, 15, 16, 255, 0x80000000, 0xFFFFFFFF)]),
+    ("numeric", ["-1", "0", "1", "1.5", "2", "9", "10", "100", "1e30"]),
+    ("date", ["2026-01-01", "0044-03-15 BC", "infinity", "0001-01-01", "9999-12-31", "-infinity", "1999-01-01"]),
+    ("timestamp", [f"2026-01-01 00:00:0{n}" for n in range(8)]),
+    ("timestamptz", [f"2026-01-01 0{n}:00:00+00" for n in range(8)]),
+    ("double precision", [-1.5, 0.0, 0.1, 2.0, 10.0, 9.0, float("inf"), 1e-300]),
+    ("boolean", [False, True]),
+    ("char(3)", ["a", "b", "ab", "abc", "", "z", "Z", "aa"]),
+    ("interval", ["1 day", "2 hours", "1 mon", "-1 day", "0", "1 year", "3 days", "4 days"]),
+    ("inet", ["10.0.0.1", "10.0.0.2", "9.0.0.1", "::1", "10.0.0.0/8", "1.1.1.1", "2.2.2.2", "3.3.3.3"]),
+]
+
+
 @pytest.mark.parametrize("target_kind", ["sqlite", "postgresql"])
-def test_every_type_of_postgresql(
-    fresh_url: Callable[[str, str], str], target_kind: str, kind: str, keys: list[object], exports: Path
-) -> None:
+def test_every_type_of_postgresql(fresh_url: Callable[[str, str], str], target_kind: str, exports: Path) -> None:
     source, target = Database(fresh_url("postgresql", "source")), Database(fresh_url(target_kind, "target"))
-    source.run(f"CREATE TABLE item (part integer, id {kind}, PRIMARY KEY (part, id))")
-    source.fill("item", [(part, key) for part in (1, 2) for key in keys])
-    assert moved_whole(Mover(move("item", exports, chunk_rows=1 + len(keys) // 4), source, target)) == []
-    back = Mover(move("item", exports, chunk_rows=3, target_table="returned"), target, source, run="back")
-    report = back.whole()
-    assert (report.chunks_equal, unequal(target, "item", source, "returned")) == (report.chunks, [])
+    for kind, keys in POSTGRES_KEYS:
+        source.run(
+            "DROP TABLE IF EXISTS item, returned", f"CREATE TABLE item (part int, id {kind}, PRIMARY KEY (part, id))"
+        )
+        source.fill("item", [(part, key) for part in (1, 2) for key in keys])
+        target.run("DROP TABLE IF EXISTS item")
+        mover = Mover(move("item", exports, chunk_rows=1 + len(keys) // 4), source, target, run=kind)
+        assert moved_whole(mover) == []
+        back = mover.preflighting.input.model_copy(update={"target_table": "returned"})
+        report = Mover(back, target, source, run=f"{kind} back").whole()
+        assert (report.chunks_equal, unequal(target, "item", source, "returned")) == (report.chunks, [])
 
 
 @pytest.mark.parametrize("target_kind", ["sqlite", "postgresql"])

@@ -23,11 +23,13 @@ class Refused:
     def __init__(self, fresh_url: Fresh, exports: Path) -> None:
         self._fresh = fresh_url
         self._exports = exports
+        self._made: dict[tuple[str, str], Database] = {}
 
     def by(self, pair: str, create: list[str], existing: list[str] | None = None, **more: object) -> str:
         """Prepare both databases, ask, and return what was refused, once it is sure that nothing was left behind."""
-        kinds = pair.split(" to ")
-        source, target = Database(self._fresh(kinds[0], "source")), Database(self._fresh(kinds[1], "target"))
+        source, target = (
+            self._empty(kind, name) for kind, name in zip(pair.split(" to "), ("source", "target"), strict=True)
+        )
         source.run(*create)
         target.run(*(existing or []))
         before = target.tables()
@@ -35,6 +37,17 @@ class Refused:
             Mover(move("item", self._exports, **more), source, target).preflight()
         assert (target.tables(), self._ledger(target), self._exports.exists()) == (before, [], False)
         return str(refused.value).split("nothing was written: ")[1]
+
+    def _empty(self, kind: str, name: str) -> Database:
+        """A database without tables, made once for a test."""
+        if (kind, name) not in self._made:
+            self._made[kind, name] = Database(self._fresh(kind, name))
+            return self._made[kind, name]
+        if kind == "sqlite":
+            Path(self._made[kind, name].path).unlink()
+        else:
+            self._made[kind, name].run("DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
+        return self._made[kind, name]
 
     def _ledger(self, target: Database) -> list[object]:
         if target.kind == "sqlite":
@@ -104,25 +117,31 @@ def test_columns_that_do_not_match_by_name(refused: Refused, pair: str) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("value", "kind", "why"),
-    [
-        ("'abc'", "BIGINT", "bigint"), ("1.5", "BIGINT", "bigint"), ("'x'", "NUMERIC(6,2)", "numeric(6,2)"),
-        ("1.125", "NUMERIC(6,2)", "numeric(6,2)"), ("12345.5", "NUMERIC(6,2)", "numeric(6,2)"),
-        ("x'00'", "TEXT", "text"), ("'text'", "BLOB", "bytea"),
-        ("2", "BOOLEAN", "boolean"), ("'yes'", "BOOLEAN", "boolean"), ("'2026-02-30'", "DATE", "date"),
-        ("20260101", "DATE", "date"), ("'25:00:00'", "TIME", "time without time zone"),
+def test_values_that_their_columns_should_not_have(refused: Refused) -> None:
+    """SQLite keeps any value in any column; the declared type is the wish."""
+    cases = [
+        ("'abc'", "BIGINT", "bigint"),
+        ("1.5", "BIGINT", "bigint"),
+        ("'x'", "NUMERIC(6,2)", "numeric(6,2)"),
+        ("1.125", "NUMERIC(6,2)", "numeric(6,2)"),
+        ("12345.5", "NUMERIC(6,2)", "numeric(6,2)"),
+        ("x'00'", "TEXT", "text"),
+        ("'text'", "BLOB", "bytea"),
+        ("2", "BOOLEAN", "boolean"),
+        ("'yes'", "BOOLEAN", "boolean"),
+        ("'2026-02-30'", "DATE", "date"),
+        ("20260101", "DATE", "date"),
+        ("'25:00:00'", "TIME", "time without time zone"),
         ("'2026-01-01 00:00:00+02'", "DATETIME", "timestamp without time zone"),
         ("'2026-01-01 00:00:00.1234567'", "DATETIME", "timestamp without time zone"),
-        ("'2026-01-01 00:00:00'", "TIMESTAMPTZ", "timestamp with time zone"), ("'12-34'", "UUID", "uuid"),
+        ("'2026-01-01 00:00:00'", "TIMESTAMPTZ", "timestamp with time zone"),
+        ("'12-34'", "UUID", "uuid"),
         ("'{'", "JSON", "json"),
-    ],
-)  # fmt: skip
-def test_a_value_that_its_column_should_not_have(refused: Refused, value: str, kind: str, why: str) -> None:
-    """SQLite keeps any value in any column; the declared type is the wish."""
-    create = [f"CREATE TABLE item (id integer PRIMARY KEY, v {kind})", f"INSERT INTO item VALUES (17, {value})"]
-    said = refused.by("sqlite to postgresql", create)
-    assert said == f"column v: 1 row has a value that {why} cannot hold exactly, such as key (17)"
+    ]
+    for value, kind, why in cases:
+        create = [f"CREATE TABLE item (id integer PRIMARY KEY, v {kind})", f"INSERT INTO item VALUES (17, {value})"]
+        said = refused.by("sqlite to postgresql", create)
+        assert said == f"column v: 1 row has a value that {why} cannot hold exactly, such as key (17)"
 
 
 @pytest.mark.parametrize("target", ["sqlite", "postgresql"])
@@ -167,39 +186,41 @@ def test_a_float_that_sqlite_does_not_know(refused: Refused, kind: str, value: s
     assert refused.by("postgresql to sqlite", create) == f"column v: 1 row has {why}, such as key (k, 2)"
 
 
-@pytest.mark.parametrize(
-    ("pair", "here", "there", "why"),
-    [
+def test_types_that_do_not_go_together(refused: Refused) -> None:
+    cases = [
         ("sqlite to postgresql", "text", "jsonb", "TEXT cannot become jsonb without changing values"),
         ("sqlite to postgresql", "REAL", "real", "REAL cannot become real without changing values"),
         ("sqlite to postgresql", "text", "interval", "TEXT cannot become interval without changing values"),
         (
-            "postgresql to sqlite", "numeric", "DECIMAL(10,2)",
+            "postgresql to sqlite",
+            "numeric",
+            "DECIMAL(10,2)",
             "numeric would be changed by a column declared DECIMAL(10,2): declare it DECIMAL_TEXT",
         ),
         (
-            "postgresql to sqlite", "text", "INTEGER",
+            "postgresql to sqlite",
+            "text",
+            "INTEGER",
             "text would be changed by a column declared INTEGER: declare it TEXT",
         ),
         (
-            "postgresql to sqlite", "money", "TEXT",
+            "postgresql to sqlite",
+            "money",
+            "TEXT",
             "the text of money depends on the server's locale: make it numeric first",
         ),
         ("sqlite to sqlite", "TEXT", "NUMERIC", "NUMERIC (NUMERIC) would change values of TEXT (TEXT)"),
         ("postgresql to postgresql", "bigint", "integer", "bigint cannot become integer without changing values"),
         (
-            "postgresql to postgresql", "double precision", "numeric",
+            "postgresql to postgresql",
+            "double precision",
+            "numeric",
             "double precision cannot become numeric without changing values",
         ),
-    ],
-)  # fmt: skip
-def test_types_that_do_not_go_together(refused: Refused, pair: str, here: str, there: str, why: str) -> None:
-    said = refused.by(
-        pair,
-        [f"CREATE TABLE item (id bigint PRIMARY KEY, v {here})"],
-        [f"CREATE TABLE item (id bigint PRIMARY KEY, v {there})"],
-    )
-    assert said == f"column v: {why}"
+    ]
+    for pair, here, there, why in cases:
+        tables = [[f"CREATE TABLE item (id bigint PRIMARY KEY, v {kind})"] for kind in (here, there)]
+        assert refused.by(pair, *tables) == f"column v: {why}"
 
 
 @pytest.mark.parametrize("there", ["varchar(3)", "numeric(4,1)"])
@@ -239,9 +260,8 @@ def test_a_type_that_the_target_does_not_know(refused: Refused) -> None:
     assert refused.by("postgresql to postgresql", create) == "the target does not know the type public.mood"
 
 
-@pytest.mark.parametrize(
-    ("made", "why"),
-    [
+def test_what_would_stay_with_the_old_table(refused: Refused) -> None:
+    cases: list[tuple[list[str], str]] = [
         (["CREATE VIEW v AS SELECT name FROM item"], "rule _RETURN on view public.v depends on it"),
         (
             ["CREATE TABLE o (id bigint REFERENCES item)"],
@@ -254,12 +274,11 @@ def test_a_type_that_the_target_does_not_know(refused: Refused) -> None:
         (["CREATE PUBLICATION p FOR TABLE item"], "a publication names it"),
         (["GRANT SELECT (name) ON item TO PUBLIC"], "rights on single columns"),
         (["ALTER TABLE item SET UNLOGGED"], "it is unlogged or temporary"),
-    ],
-)
-def test_what_would_stay_with_the_old_table(refused: Refused, made: list[str], why: str) -> None:
-    table = "CREATE TABLE item (id bigint PRIMARY KEY, name text)"
-    said = refused.by("sqlite to postgresql", [table], [table, *made])
-    assert said == f"public.item cannot be replaced: {why}"
+    ]
+    for made, why in cases:
+        table = "CREATE TABLE item (id bigint PRIMARY KEY, name text)"
+        said = refused.by("sqlite to postgresql", [table], [table, *made])
+        assert said == f"public.item cannot be replaced: {why}"
 
 
 def test_a_partitioned_target(refused: Refused) -> None:
