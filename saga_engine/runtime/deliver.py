@@ -20,8 +20,8 @@ from saga_engine.runtime.registry import Registry
 from saga_engine.settings import Limits
 from saga_engine.store import definitions, journal, runs
 from saga_engine.store.connect import Store, retrying
+from saga_engine.store.entry import Entry
 from saga_engine.store.record import record
-from saga_engine.store.rows import Entry
 
 if TYPE_CHECKING:
     import sqlalchemy as sa

@@ -211,7 +211,7 @@ def _call(work: UserCode, *args: object) -> Any:  # noqa: ANN401  whatever the u
     return asyncio.run(_awaited(result)) if inspect.isawaitable(result) else result
 
 
-async def _awaited(result: Any) -> Any:  # noqa: ANN401
+async def _awaited(result: Any) -> Any:  # noqa: ANN401  whatever the user's function returns
     return await result
 
 

@@ -16,8 +16,8 @@ from saga_engine.failpoints import hit
 from saga_engine.runtime.deliver import Door
 from saga_engine.store import runs
 from saga_engine.store.connect import retrying
+from saga_engine.store.entry import Entry
 from saga_engine.store.record import record
-from saga_engine.store.rows import Entry
 
 UNRECORDABLE: Final = "the result cannot be recorded"
 

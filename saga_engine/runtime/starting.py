@@ -18,8 +18,8 @@ from saga_engine.runtime.deliver import Door
 from saga_engine.runtime.payload import as_json, storable, validated
 from saga_engine.store import inspect, trouble
 from saga_engine.store.connect import retrying
+from saga_engine.store.entry import Entry, NewRun, Pinned
 from saga_engine.store.record import record
-from saga_engine.store.rows import Entry, NewRun, Pinned
 
 if TYPE_CHECKING:
     import sqlalchemy as sa

@@ -6,6 +6,7 @@ from datetime import timedelta
 from threading import Lock
 
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
 from saga_engine import errors
 from saga_engine.ledger import schema
@@ -62,5 +63,5 @@ def _plain_errors(name: str) -> Iterator[None]:
     """A driver's error in one line, without the values that it may hold."""
     try:
         yield
-    except sa.exc.DBAPIError as error:
+    except DBAPIError as error:
         raise errors.ConnectionFailed(connection=name, reason=trouble.reason(error)) from None

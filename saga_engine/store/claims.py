@@ -116,7 +116,7 @@ _IS: Final[Mapping[Kind, sa.ColumnElement[bool]]] = {
 
 def _next(condition: sa.ColumnElement[bool]) -> sa.Select[Any]:
     """ix_saga_tasks_due or ix_saga_tasks_timers: its first row."""
-    query = select(tasks.c.due_at, tasks.c.crashes).where(_UNHELD, condition)
+    query: sa.Select[Any] = select(tasks.c.due_at, tasks.c.crashes).where(_UNHELD, condition)
     return query.order_by(tasks.c.due_at).limit(sa.literal_column("1"))
 
 

@@ -163,7 +163,7 @@ def durability(db: sa.Connection) -> Mapping[str, str]:
 
 def pinned(db: sa.Connection) -> Sequence[sa.Row[Any]]:
     """``(saga, version, digest, runs)``: how many live runs go by which definition. ix_saga_runs_live."""
-    query = (
+    query: sa.Select[Any] = (
         select(definitions.c.saga, definitions.c.version, definitions.c.digest, func.count().label("runs"))
         .join(runs, runs.c.definition == definitions.c.id)
         .where(runs.c.ended_at.is_(None))

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam, select
 
 from saga_engine.domain import codec
-from saga_engine.store.rows import NO_HASH, Entry, line_hash
+from saga_engine.store.entry import NO_HASH, Entry, line_hash
 from saga_engine.store.schema import journal, runs
 
 

@@ -19,7 +19,8 @@ from sqlalchemy import bindparam, select
 from saga_engine.domain.snapshot import Snapshot
 from saga_engine.failpoints import hit
 from saga_engine.store import schema as s
-from saga_engine.store.rows import NO_HASH, Batch, Entry, Pinned, collect
+from saga_engine.store.entry import NO_HASH, Entry, Pinned
+from saga_engine.store.rows import Batch, collect
 from saga_engine.store.statements import WRITES
 
 

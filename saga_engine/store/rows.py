@@ -1,54 +1,15 @@
 """What a decision writes: the difference between the snapshot before and the snapshot after, as rows by statement."""
 
-import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from saga_engine.domain import codec
 from saga_engine.domain import commands as c
-from saga_engine.domain.draft import Decision
-from saga_engine.domain.events import AttemptLost, Event
+from saga_engine.domain.events import AttemptLost
 from saga_engine.domain.snapshot import OpenGate, Snapshot, Task
-
-NO_HASH = b""
-"""What the first journal line of a run is chained to."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pinned:
-    """What a run's rows repeat: the row of its definition, its queue, and the host of its files, if it has any."""
-
-    definition: int
-    queue: str
-    host: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class NewRun:
-    """What only the start of a run writes."""
-
-    tag: str
-    run_key: str | None
-    pinned: Pinned
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One event, decided on *before*, with what was decided. *new*: this is the start of a run."""
-
-    before: Snapshot
-    event: Event
-    decision: Decision
-    new: NewRun | None = None
-
-    @property
-    def run_id(self) -> str:
-        """The run that it happened to."""
-        return self.before.run_id
-
+from saga_engine.store.entry import Entry, NewRun, Pinned, line_hash
 
 Batch = dict[str, list[dict[str, Any]]]
 """Rows to write, by the name of the statement."""
@@ -79,12 +40,6 @@ def collect(batch: Batch, entry: Entry, pinned: Pinned, previous: bytes, now: da
     _undo(batch, before, after)
     _inbox(batch, commands, after)
     _approvals(batch, commands, after)
-
-
-def line_hash(previous: bytes, revision: int, at: datetime, event: str, commands: str) -> bytes:
-    """The hash of a journal line: over the line before it and every byte of its own."""
-    text = "\n".join((str(revision), at.isoformat(), event, commands))
-    return hashlib.sha256(previous + text.encode()).digest()
 
 
 def _moving_part(after: Snapshot, digest: bytes, now: datetime) -> dict[str, Any]:

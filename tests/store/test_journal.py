@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from saga_engine.domain.events import EventReceived, PauseRequested
 from saga_engine.store import journal
 from saga_engine.store.connect import Store
+from saga_engine.store.entry import NO_HASH, line_hash
 from saga_engine.store.journal import Line
-from saga_engine.store.rows import NO_HASH, line_hash
 from saga_engine.store.schema import journal as table
 from saga_engine.store.schema import runs
 from tests.store.world import World

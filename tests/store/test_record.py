@@ -17,7 +17,7 @@ from saga_engine.domain.snapshot import Snapshot
 from saga_engine.failpoints import Injected, switched_on
 from saga_engine.store import record as room
 from saga_engine.store.connect import Store, open_store
-from saga_engine.store.rows import Entry
+from saga_engine.store.entry import Entry
 from saga_engine.store.schema import journal, metadata, runs, tasks
 from tests.store.world import World
 

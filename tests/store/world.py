@@ -16,9 +16,9 @@ from saga_engine.runtime import ids
 from saga_engine.store import claims, definitions, incarnations, runs
 from saga_engine.store.claims import Claimed, Kind, Menu
 from saga_engine.store.connect import Store
+from saga_engine.store.entry import Entry, NewRun, Pinned
 from saga_engine.store.incarnations import Birth
 from saga_engine.store.record import record
-from saga_engine.store.rows import Entry, NewRun, Pinned
 from tests.store import sagas
 
 START: Final = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

@@ -1,0 +1,51 @@
+"""What T2 is handed: one event of one run with what was decided; and how a journal line is chained to the one before."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+
+from saga_engine.domain.draft import Decision
+from saga_engine.domain.events import Event
+from saga_engine.domain.snapshot import Snapshot
+
+NO_HASH = b""
+"""What the first journal line of a run is chained to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """What a run's rows repeat: the row of its definition, its queue, and the host of its files, if it has any."""
+
+    definition: int
+    queue: str
+    host: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """What only the start of a run writes."""
+
+    tag: str
+    run_key: str | None
+    pinned: Pinned
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One event, decided on *before*, with what was decided. *new*: this is the start of a run."""
+
+    before: Snapshot
+    event: Event
+    decision: Decision
+    new: NewRun | None = None
+
+    @property
+    def run_id(self) -> str:
+        """The run that it happened to."""
+        return self.before.run_id
+
+
+def line_hash(previous: bytes, revision: int, at: datetime, event: str, commands: str) -> bytes:
+    """The hash of a journal line: over the line before it and every byte of its own."""
+    text = "\n".join((str(revision), at.isoformat(), event, commands))
+    return hashlib.sha256(previous + text.encode()).digest()
