@@ -114,9 +114,9 @@ _IS: Final[Mapping[Kind, sa.ColumnElement[bool]]] = {
 }
 
 
-def _next(condition: sa.ColumnElement[bool]) -> sa.Select[Any]:
+def _next(condition: sa.ColumnElement[bool]) -> sa.Select[Any, Any]:
     """ix_saga_tasks_due or ix_saga_tasks_timers: its first row."""
-    query: sa.Select[Any] = select(tasks.c.due_at, tasks.c.crashes).where(_UNHELD, condition)
+    query = select(tasks.c.due_at, tasks.c.crashes).where(_UNHELD, condition)
     return query.order_by(tasks.c.due_at).limit(sa.literal_column("1"))
 
 

@@ -1,4 +1,4 @@
-"""What T2 is handed: one event of one run with what was decided; and how a journal line is chained to the one before."""
+"""What T2 is handed: an event of a run with what was decided; and how a journal line is chained to the one before."""
 
 import hashlib
 from dataclasses import dataclass

@@ -161,9 +161,9 @@ def durability(db: sa.Connection) -> Mapping[str, str]:
     return {"sqlite_version": str(db.exec_driver_sql("SELECT sqlite_version()").scalar_one()), **found}
 
 
-def pinned(db: sa.Connection) -> Sequence[sa.Row[Any]]:
+def pinned(db: sa.Connection) -> Sequence[sa.Row[Any, Any, Any, int]]:
     """``(saga, version, digest, runs)``: how many live runs go by which definition. ix_saga_runs_live."""
-    query: sa.Select[Any] = (
+    query = (
         select(definitions.c.saga, definitions.c.version, definitions.c.digest, func.count().label("runs"))
         .join(runs, runs.c.definition == definitions.c.id)
         .where(runs.c.ended_at.is_(None))
