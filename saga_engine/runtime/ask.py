@@ -19,7 +19,7 @@ from saga_engine.ledger.heads import Key
 from saga_engine.ledger.undo import applied
 from saga_engine.ledger.void import void
 from saga_engine.runtime.deliver import Door
-from saga_engine.runtime.payload import as_json, validated
+from saga_engine.runtime.payload import as_json, refuse_unstorable, validated
 from saga_engine.runtime.targets import Targets
 from saga_engine.runtime.views import PlannedUndo, Reply, RollbackPlan
 from saga_engine.store import inspect, runs, trouble
@@ -55,6 +55,7 @@ def send(door: Door, run: str, event: Event[Any] | str, given: BaseModel | Mappi
     text = as_json(value, f"the payload of {name}", door.limits.event_bytes_max)
     dedup_key = sender.dedup_key
     received = e.EventReceived(name, text, sender.actor, sender.source, dedup_key)
+    refuse_unstorable(received)
     for _ in range(RACES_MAX):
         if dedup_key is not None and _known(door, run_id, sender.source, dedup_key):
             return reply(door, before, Decision((), before, f"an event with the key {dedup_key} has arrived already"))

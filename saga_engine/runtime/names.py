@@ -25,6 +25,8 @@ class Names:
     def resolve(self, typed: str) -> str:
         """The id of the run that *typed* names. ``RunNotFound``, or ``BadInput`` naming several that it fits."""
         name = typed.strip()
+        if not name.isprintable():  # no database could even be asked for a NUL, or half of a surrogate pair
+            raise errors.RunNotFound(run=ascii(typed))
         with self._store.read() as db:
             if name.startswith("@"):
                 found = inspect.latest(db, name[1:])

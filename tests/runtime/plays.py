@@ -251,3 +251,11 @@ def asynchronous() -> Saga[S, Input]:
     made = Saga("asynchronous", version=1, states=S, input=Input, start=S.ONE)
     made.at(S.ONE).run(later, retry=QUICK).undo(undo_one).then(S.DONE, failed=S.BACK)
     return finished(made)
+
+
+def until(condition: Callable[[], object], limit: float = 20.0) -> None:
+    """Wait until *condition* holds; AssertionError after *limit* seconds."""
+    end = time.monotonic() + limit
+    while not condition():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.01)
