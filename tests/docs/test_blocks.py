@@ -36,6 +36,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "work"
 
 
+@pytest.mark.timeout(300)  # a page may show twenty commands, each a process of its own
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_page_does_what_it_shows(page: Path, folder: Path) -> None:
     run_page(page, folder)
