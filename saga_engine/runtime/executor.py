@@ -145,7 +145,7 @@ def _checked(activity: Run, value: object, hands: Hands) -> str:
 def stored(model: type[BaseModel], value: BaseModel, step: str, most: int) -> str:
     """*value* as canonical JSON that *model* can be read from again."""
     try:
-        text = canonical(value.model_dump(mode="json"))
+        text = canonical(value.model_dump(mode="json", warnings="error"))
         same = model.model_validate_json(text)
     except (ValueError, TypeError, ValidationError) as error:
         raise errors.BadResult(step=step, problem=f"returned what JSON cannot hold: {told(error)}") from None
