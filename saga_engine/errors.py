@@ -100,9 +100,13 @@ class NotLoaded(NotFound):
 class StateNotFound(NotFound):
     """{saga} has no state {state}. It has {states}."""
 
+    hint = "saga graph {saga}"
+
 
 class EventNotFound(NotFound):
     """{saga} knows no event {event}. It knows {events}."""
+
+    hint = "saga graph {saga}"
 
 
 class NotAllowed(SagaError):

@@ -44,6 +44,7 @@ def waited(here: Here, run_id: str, wait: timedelta, over: Over = waiting.stoppe
     """Wait until the run is *over*, print it, and return the exit code of the wait."""
     run, code = _until(here, run_id, wait, over)
     output.item(here.options, "Run", run, lambda: ended(run))
+    _note(here, run, code)
     return code
 
 
@@ -66,6 +67,8 @@ def each(here: Here, typed: tuple[str, ...], act: Callable[[str], Reply], done: 
     else:
         runs = [_until(here, reply.run_id, wait) for reply in replies]
         output.items(here.options, "RunList", RunView, [run for run, _ in runs], RUNS, empty="nothing was done")
+        for run, code in runs:
+            _note(here, run, code)
         codes += [code for _, code in runs]
     return next((code for code in codes if code), 0)
 
@@ -83,12 +86,15 @@ def names(typed: tuple[str, ...]) -> Iterator[str]:
 
 def _until(here: Here, run_id: str, wait: timedelta, over: Over = waiting.stopped) -> tuple[RunView, int]:
     with waiting.told(here.options) as drawn:
-        run, code = waiting.until_stopped(here, run_id, wait, drawn, over)
+        return waiting.until_stopped(here, run_id, wait, drawn, over)
+
+
+def _note(here: Here, run: RunView, code: int) -> None:
+    """What a wait that did not see the end leaves to do."""
     if code == waiting.RAN_OUT:
         here.note(f"note:  the wait is over; {run.name} goes on")
     elif code == waiting.STILL_WAITING:
         here.note(f"hint:  saga why {run.name}")
-    return run, code
 
 
 def _line(reply: Reply, done: str) -> Text:

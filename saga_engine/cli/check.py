@@ -69,8 +69,8 @@ def _print(given: Options, looked: CheckedView, found: list[FoundView], seconds:
         case _:
             for finding in found:
                 people.show(given, _told(finding))
-            here = f"{looked.sagas} sagas ({looked.states} states, {looked.ways} ways, {seconds:.1f} s)"
-            people.line(f"{_count(len(found))} in {here}")
+            size = f"{looked.states} states, {looked.ways} ways, {seconds:.1f} s"
+            people.line(f"{_count(len(found), 'problem')} in {_count(looked.sagas, 'saga')} ({size})")
 
 
 def _told(finding: FoundView) -> Lines:
@@ -93,5 +93,5 @@ def _near(where: str) -> str:
     return f"{path.relative_to(Path.cwd())}{colon}{line if file else ''}"
 
 
-def _count(problems: int) -> str:
-    return {0: "no problems", 1: "1 problem"}.get(problems, f"{problems} problems")
+def _count(count: int, what: str) -> str:
+    return f"{count or 'no'} {what}{'' if count == 1 else 's'}"

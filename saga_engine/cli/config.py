@@ -63,4 +63,10 @@ def _flat(above: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    match value:
+        case None:
+            return "-"
+        case str():
+            return value
+        case _:
+            return json.dumps(value, ensure_ascii=False)

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
-from rich.live import Live
-
 from saga_engine.cli import output, people, waiting
 from saga_engine.cli.here import Here
 from saga_engine.cli.params import FOREVER
@@ -55,7 +53,7 @@ def _shown(here: Here, run_id: str) -> Iterator[Drawn]:
     if not output.for_people(given):
         yield _each_change(output.line)
     elif sys.stdout.isatty():
-        with Live(console=people.console(given, sys.stdout), auto_refresh=False) as live:
+        with people.live(given) as live:
             yield lambda _run: live.update(drawn_of(here, run_id), refresh=True)
     else:
         tells = Teller.of(here.engine, run_id)

@@ -34,9 +34,8 @@ def graph(given: Options, name: str) -> None:
         case "dot":
             sys.stdout.write(diagram.dot(saga, state))
         case _:
-            ascii_only = not (sys.stdout.encoding or "").lower().startswith("utf")
             width = min(people.console(given, sys.stdout).width, WIDTH_MAX)
-            sys.stdout.write(diagram.text(saga, state, ascii_only=ascii_only, width=width) + "\n")
+            sys.stdout.write(diagram.text(saga, state, ascii_only=not people.unicode(), width=width) + "\n")
 
 
 def _found(here: Here, name: str) -> tuple[Saga[Any, Any], str | None]:

@@ -15,7 +15,7 @@ import click
 from saga_engine import log, settings
 from saga_engine.cli import folder, trouble
 from saga_engine.cli.options import Options
-from saga_engine.errors import NotFound, RunNotFound, SagaError
+from saga_engine.errors import RunNotFound, SagaError
 from saga_engine.runtime import registry
 from saga_engine.runtime.engine import Engine
 from saga_engine.runtime.registry import Registry
@@ -40,6 +40,7 @@ class Here:
         self.options = options
         self._create = create
         self._opened = False
+        self._touched = ""
         log.configure(log_level + options.verbose - options.quiet)
 
     @cached_property
@@ -74,6 +75,7 @@ class Here:
         else:
             run_id = self._resolved(typed)
         folder.remember_last(store, run_id)
+        self._touched = typed
         return run_id
 
     def note(self, text: str) -> None:
@@ -105,6 +107,8 @@ class Here:
 
     def named(self, error: SagaError) -> SagaError:
         """The error with names of runs that people can type: the domain knows ids only."""
+        if self._touched:
+            error.facts.setdefault("run", self._touched)
         for run_id in set(RUN_ID.findall(f"{error} {error.facts.get('run', '')}")):
             try:
                 name = self.engine.get(run_id).name
@@ -133,12 +137,6 @@ def _name(line: str) -> str:
         raise trouble.Refused(
             "a line of standard input is JSON and has no id", "saga list -o jsonl prints lines that do"
         ) from None
-
-
-def known_or_refused(kind: str, typed: str, known: list[str]) -> None:
-    """Raise ``NotFound`` for a *typed* that is not *known*, saying which may be meant."""
-    if typed not in known:
-        raise NotFound(f"no saga that is loaded here has {kind} {typed}", state=typed, states=known)
 
 
 def ask(question: str, flag: str, *, yes: bool) -> None:

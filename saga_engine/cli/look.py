@@ -17,7 +17,7 @@ from saga_engine.cli.options import Command, Options
 from saga_engine.cli.params import Moment
 from saga_engine.cli.people import Column, ago
 from saga_engine.domain.definition.values import Frozen
-from saga_engine.errors import StateNotFound
+from saga_engine.errors import NotFound, StateNotFound
 from saga_engine.runtime.views import ApprovalView, RunLine, RunPage, StatusLine, WorkerView
 
 STATUSES: Final = ("running", "waiting", "parked", "completed", "rolled_back", "cancelled", "failed")
@@ -149,7 +149,9 @@ def _refuse_unknown(here: Here, saga: str | None, state: str | None) -> None:
         here.registry.newest(saga)
     states = sorted({name for chart in charts if saga in (None, chart.name) for name in chart.rows})
     if state is not None and charts and state not in states and not here.engine.find(state=state, limit=1).items:
-        raise StateNotFound(saga=saga or "no saga here", state=state, states=", ".join(states))
+        if saga is not None:
+            raise StateNotFound(saga=saga, state=state, states=", ".join(states))
+        raise NotFound(f"No saga that is loaded here has a state {state}.", state=state, states=states)
 
 
 def _overview(seen: Status) -> RenderableType:

@@ -89,8 +89,7 @@ def _json(tree: Mapping[str, Any]) -> None:
 
 def _text(tree: Any, indent: int | None = None) -> str:  # noqa: ANN401  any JSON
     """JSON; where standard output cannot carry every character, in ASCII, which is JSON too."""
-    unicode = (sys.stdout.encoding or "").lower().startswith("utf")
-    return json.dumps(tree, indent=indent, ensure_ascii=not unicode)
+    return json.dumps(tree, indent=indent, ensure_ascii=not people.unicode())
 
 
 def _csv(model: type[BaseModel], values: Sequence[BaseModel]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -10,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Generic, TextIO, TypeVar
 
 from rich.console import Console, RenderableType
+from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
@@ -38,7 +40,7 @@ STYLES: Final = {
 """How statuses and severities look on a terminal."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: a generic one cannot be made frozen on Python 3.11
 class Column(Generic[T]):
     """One column of a table. *wide*: only with ``-o wide``; *whole*: never broken over lines."""
 
@@ -75,6 +77,17 @@ def show(options: Options, what: RenderableType, stream: TextIO | None = None) -
     with out.capture() as captured:
         out.print(what)
     out.file.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+
+
+def live(options: Options) -> Live:
+    """A place on the terminal that is drawn again and again."""
+    # Rich would put a stream without an encoding in the place of standard output.
+    return Live(console=console(options, sys.stdout), auto_refresh=False, redirect_stdout=False)
+
+
+def unicode() -> bool:
+    """Whether standard output can show every character."""
+    return (sys.stdout.encoding or "").lower().startswith("utf")
 
 
 def line(text: str) -> None:
@@ -119,6 +132,6 @@ def ago(moment: datetime | None, now: datetime | None = None) -> str:
 
 def brief(value: Any, most: int = 60) -> str:  # noqa: ANN401  any JSON
     """A value in one line of at most *most* characters."""
-    text = value if isinstance(value, str) else str(value)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     text = " ".join(text.split())
     return text if len(text) <= most else f"{text[: most - 1]}…"

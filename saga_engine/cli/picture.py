@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
@@ -23,8 +22,7 @@ BAR_CELLS: Final = 30
 
 def drawn_of(here: Here, run_id: str) -> RenderableType:
     """The picture of the run as it stands."""
-    encoding = (sys.stdout.encoding or "").lower()
-    seen = here.engine.picture(run_id, ascii_only=not encoding.startswith("utf"))
+    seen = here.engine.picture(run_id, ascii_only=not people.unicode())
     tells = story.Teller.of(here.engine, run_id)
     recent = [(line.at, tells.tell(line)) for line in seen.recent]
     return draw(seen, recent, wide=here.options.format == "wide")
@@ -104,7 +102,8 @@ def _more(run: RunView) -> Iterator[tuple[str, str]]:
     yield "Id", run.id
     yield "Input", _json(run.input)
     for state, result in run.results.items():
-        yield "Result", f"{state}: {_json(result)}"
+        if result is not None:
+            yield "Result", f"{state}: {_json(result)}"
     for task in run.tasks:
         parked = f", parked {task.parked}" if task.parked else ""
         yield "Task", f"{task.kind} of {task.state}, attempt {task.attempt}, failures {task.failures}{parked}"

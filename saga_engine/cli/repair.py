@@ -10,6 +10,7 @@ import click
 from saga_engine.cli import acting, here, options
 from saga_engine.cli.here import Here
 from saga_engine.cli.options import Command, Options
+from saga_engine.cli.trouble import Refused
 from saga_engine.cli.typed import one_json
 from saga_engine.runtime.views import Reply
 
@@ -53,16 +54,20 @@ def skip(
 
 @click.command(cls=Command)
 @options.run_argument
-@click.option("--done/--not-done", default=None, required=True, help="Whether the step, or the undo, took effect.")
+@click.option("--done/--not-done", default=None, help="Whether the step, or the undo, took effect; one must be said.")
 @click.option("--evidence", required=True, metavar="TEXT", help="How you know; it goes into the history.")
 @click.option("--result", metavar="JSON|@FILE|-", help="The result of a step that is done and has one.")
 @options.wait_option
 @click.pass_obj
-def resolve(given: Options, run: str, evidence: str, result: str | None, wait: timedelta | None, *, done: bool) -> int:
+def resolve(
+    given: Options, run: str, *, done: bool | None, evidence: str, result: str | None, wait: timedelta | None
+) -> int:
     """Say what a step in doubt really did.
 
     The run is parked because nobody knows whether an attempt took effect. You have looked.
     """
+    if done is None:
+        raise Refused("say what you have found: --done or --not-done", f"saga why {run}")
     found = one_json(result, "--result") if result is not None else None
     with Here(given) as opened:
         run_id = opened.run(run)

@@ -11,12 +11,24 @@ from typing import Final
 import click
 from click.exceptions import Exit, NoArgsIsHelpError
 
-from saga_engine.errors import SagaError
+from saga_engine.errors import (
+    BadInput,
+    Conflict,
+    DefinitionError,
+    LedgerError,
+    NotAllowed,
+    NotFound,
+    SagaError,
+    SettingsError,
+    StoreError,
+)
 
 FAILED: Final = 1
 USAGE: Final = 2
 CTRL_C: Final = 130
 
+CLOSE: Final = 0.7
+"""How alike two names are when one may be meant for the other (difflib)."""
 MEANT: Final = {"saga": "loaded", "state": "states", "event": "events", "run": "runs"}
 """The fact of an error that may be mistyped, and the fact that holds what there is."""
 
@@ -34,8 +46,10 @@ def told(error: BaseException) -> int:
     match error:
         case Exit():
             return error.exit_code
+        case SystemExit():  # click has printed a script for completion
+            return error.code if isinstance(error.code, int) else 0
         case SagaError():
-            _say(str(error) + _meant(error), error.next_command)
+            _say(str(error) + _meant(error), error.next_command or _next(error))
             return error.exit_code
         case Refused():
             _say(error.format_message(), error.hint)
@@ -78,6 +92,25 @@ def _say(text: str, hint: str) -> None:
         note(f"hint:  {hint}")
 
 
+def _next(error: SagaError) -> str:
+    """The command that helps where the error itself names none: it looks at what the error is about."""
+    match error:
+        case StoreError() | LedgerError():
+            return "saga doctor"
+        case Conflict() if "run" in error.facts:
+            return f"saga why {error.facts['run']}"
+        case NotAllowed() | SettingsError():
+            return "saga config show --origin"
+        case NotFound():
+            return "saga list"
+        case DefinitionError():
+            return "saga check"
+        case BadInput():
+            return "saga help runs"
+        case _:
+            return "saga doctor"
+
+
 def _usage(error: click.UsageError) -> str:
     """Click's sentence, begun in small letters and ended, its suggestion said as everywhere else."""
     text = error.message if isinstance(error, click.NoSuchCommand | click.NoSuchOption) else error.format_message()
@@ -91,7 +124,7 @@ def _meant(error: SagaError) -> str:
         if typed in error.facts and known in error.facts:
             names = error.facts[known]
             listed = names.split(", ") if isinstance(names, str) else [str(name) for name in names]  # type: ignore[attr-defined]
-            close = get_close_matches(str(error.facts[typed]), listed, n=2)
+            close = get_close_matches(str(error.facts[typed]), listed, n=2, cutoff=CLOSE)
             return f" Did you mean {' or '.join(close)}?" if close else ""
     return ""
 

@@ -23,8 +23,9 @@ from saga_engine.runtime.views import RunView
 T = TypeVar("T")
 Drawn = Callable[[RunView], None]
 
+FIRST_LOOK_SECONDS: Final = 0.05
 LOOK_SECONDS: Final = 0.5
-"""How often a wait looks at the run."""
+"""How often a wait looks at the run: often at first, for most answers come soon."""
 WATCH_SECONDS: Final = 1.0
 """How often a watch looks."""
 AWAY_SECONDS_MAX: Final = 60.0
@@ -59,16 +60,18 @@ def until_stopped(
 ) -> tuple[RunView, int]:
     """Look at the run until it is *over*, or *limit* is; the run then, and the exit code."""
     end = None if limit == FOREVER else time.monotonic() + limit.total_seconds()
+    pause = FIRST_LOOK_SECONDS
     while True:
         run = _got(here, run_id)
         drawn(run)
         code = over(run)
         if code is not None:
             return run, code
-        left = LOOK_SECONDS if end is None else end - time.monotonic()
+        left = pause if end is None else end - time.monotonic()
         if left <= 0:
             return run, RAN_OUT
-        time.sleep(min(LOOK_SECONDS, left))
+        time.sleep(min(pause, left))
+        pause = min(pause * 1.5, LOOK_SECONDS)
 
 
 def _got(here: Here, run_id: str) -> RunView:
@@ -89,7 +92,7 @@ def told(options: Options) -> Iterator[Drawn]:
     if options.quiet:
         yield lambda _run: None
     elif sys.stderr.isatty():
-        with Live(console=people.console(options, sys.stderr), transient=True, refresh_per_second=4) as live:
+        with Live(console=people.console(options, sys.stderr), transient=True, redirect_stdout=False) as live:
             yield lambda run: live.update(people.cell(f"{run.name}: {where(run)}"))
     else:
         yield _each_change()
@@ -113,7 +116,7 @@ def where(run: RunView) -> str:
         return f"{run.state}, {run.status}"
     words = [run.state, "paused" if run.paused else run.status]
     words += [progress(run)] if progress(run) else []
-    words += [run.waiting_on] if run.waiting_on else []
+    words += [f"waits for {run.waiting_on}"] if run.waiting_on else []
     return ", ".join(words)
 
 
@@ -138,7 +141,7 @@ def watch(
     Elsewhere, and with an output for programs, *write* is called for what is new.
     """
     if output.for_people(options) and sys.stdout.isatty():
-        with Live(console=people.console(options, sys.stdout), auto_refresh=False) as live:
+        with people.live(options) as live:
             for seen in _looks(look, over):
                 live.update(draw(seen), refresh=True)
         return

@@ -142,13 +142,13 @@ def _runs(door: Door) -> Symptoms:
     for row in notices:
         text = f"{_name(row)} has ended, and a notice about it failed for good: {row.parked_text}"
         yield Symptom(area="runs", state="warning", text=text, next=f"saga retry {_name(row)}")
-    for row in pinned:
-        if door.registry.by_digest(row.digest) is None:
-            text = f"{row.runs} live runs need {row.saga} v{row.version} ({row.digest[:12]}), which is not loaded here"
+    for saga, version, digest, count in pinned:
+        if door.registry.by_digest(digest) is None:
+            text = f"{count} live runs need {saga} v{version} ({digest[:12]}), which is not loaded here"
             yield Symptom(area="runs", state="warning", text=text, next="saga check --against-store")
     if parked:
         yield Symptom(area="runs", state="warning", text=f"{parked} wait for a person", next="saga status")
-    live = sum(row.runs for row in pinned)
+    live = sum(count for *_, count in pinned)
     yield _ok("runs", f"{live} live")
 
 

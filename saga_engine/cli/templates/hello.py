@@ -3,6 +3,8 @@
     saga run hello --input name=World --work
     saga approve @last
     saga worker --until-idle
+
+Change it: `saga check` says what is wrong, `saga graph hello` draws it.
 """
 
 from enum import Enum, auto

@@ -1,0 +1,355 @@
+"""Acting: what becomes of a run, what is said of it, and how the exit code tells."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from saga_engine.settings import system_user
+from tests.cli.place import Done, Place
+
+ME = system_user()
+
+
+def states(saga: Place, run: str) -> tuple[str, str]:
+    item = saga("show", run, "--json").json["item"]
+    return item["state"], item["status"]
+
+
+def kinds(saga: Place, run: str) -> list[str]:
+    return [line["kind"] for line in saga("history", run, "--json").json["items"]]
+
+
+# --- starting
+
+
+def test_run_prints_the_name_alone_and_the_rest_beside_it(saga: Place) -> None:
+    done = saga("run", "parcel", "--input", "to=Ann")
+    assert (done.code, states(saga, done.out.strip())) == (0, ("PACKING", "running"))
+    assert done.err.splitlines() == [
+        f"note:  PACKING, running, waits for a worker; saga show {done.out.strip()} --watch",
+        "note:  no worker is alive: start one with saga worker, or say saga run --work",
+    ]
+    assert saga("run", "parcel", "--input", "to=Ann", "-q").err == ""
+
+
+def test_input_is_read_as_the_type_of_its_field(saga: Place) -> None:
+    (saga.folder / "input.json").write_text('{"to": "Bea", "grams": 7, "labels": ["x"]}')
+    given = ["--input", "@input.json", "--input", "to=12", "--input", 'labels=["a=b", "c"]', "--input", "local=no"]
+    item = saga("run", "parcel", *given, "--json", "-q").json["item"]
+    assert item["input"] == {
+        "to": "12", "grams": 7, "labels": ["a=b", "c"], "local": False, "fail": "", "slow": 0.0,
+    }  # fmt: skip
+    piped = saga("run", "parcel", "--input", "-", "--json", "-q", stdin='{"to": "Cid"}').json["item"]
+    assert piped["input"]["to"] == "Cid"
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["--input", "grams=5"], "parcel cannot start with this input: to: Field required"),
+        (["--input", "to=A", "--input", "grams=heavy"], "grams: Input should be a valid integer"),
+        (["--input", "too=A"], "too: Extra inputs are not permitted"),
+        (["--input", "Ann"], "--input Ann: write name=value, @FILE with a JSON object, or - for standard input"),
+        (["--input", "@missing.json"], "--input: missing.json cannot be read: No such file or directory"),
+        (["--input", "@saga.toml"], "--input: this is no JSON"),
+        (["--input", "-"], "--input: this is no JSON"),
+    ],
+)
+def test_a_wrong_input_is_named_and_starts_nothing(saga: Place, given: list[str], told: str) -> None:
+    done = saga("run", "parcel", *given)
+    error, hint = done.err.splitlines()
+    assert (done.code, done.out, told in error, error[:7]) == (2, "", True, "error: ")
+    assert hint.startswith("hint:  saga run parcel --input to=… [--input grams=…]")
+    assert saga("list", "--json").json["items"] == []
+
+
+def test_a_run_key_gives_the_same_run_and_refuses_another_input(saga: Place) -> None:
+    first = saga("run", "parcel", "--input", "to=Ann", "--key", "may-1", "-q").out.strip()
+    assert saga("run", "parcel", "--input", "to=Ann", "--key", "may-1", "-q").out.strip() == first
+    other = saga("run", "parcel", "--input", "to=Bea", "--key", "may-1")
+    assert (other.code, other.out) == (7, "")
+    assert other.err.splitlines() == [
+        f"error: The run key may-1 belongs to {first}, which was started with another input. Use another key.",
+        f"hint:  saga show {first}",
+    ]
+
+
+# --- waiting
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "end"),
+    [
+        (["fail=pack"], 5, ("RETURNED", "rolled_back")),
+        (["fail=weigh"], 8, ("WEIGHING", "parked")),
+        ([], 8, ("ASKING", "waiting")),
+        (["local=false"], 8, ("COURIER", "waiting")),
+    ],
+)
+def test_work_sees_a_run_through_and_its_exit_code_says_how_it_ended(
+    saga: Place, given: list[str], code: int, end: tuple[str, str]
+) -> None:
+    inputs = [word for pair in ("to=Ann", *given) for word in ("--input", pair)]
+    done = saga("run", "parcel", *inputs, "--work", "--json")
+    assert (done.code, (done.json["item"]["state"], done.json["item"]["status"])) == (code, end)
+    assert saga("workers", "--json").json["items"] == []
+
+
+def test_wait_ends_with_the_run_or_with_its_time(any_saga: Place) -> None:
+    saga = any_saga
+    worker = saga.start("worker", "-q")
+    try:
+        late = saga("run", "parcel", "--input", "to=Ann", "--input", "slow=4", "--wait=1", "--json", "-q")
+        assert (late.code, late.json["item"]["state"]) == (124, "PACKING")
+        name = late.json["item"]["name"]
+        asks = saga("resume", name, "--wait=25", "-q", "--json")
+        assert (asks.code, asks.json["item"]["state"]) == (8, "ASKING")
+        done = saga("approve", name, "--shown", saga.digest(name), "--wait", "--json", "-q")
+        assert (done.code, done.json["kind"], done.json["item"]["status"]) == (0, "Run", "completed")
+        other = saga("run", "parcel", "--input", "to=Bea", "--wait=25", "-q")
+        assert (other.code, other.out.endswith(": ASKING, waiting, waits for approval by sender (0/1)\n")) == (8, True)
+        undone = saga("cancel", other.out.split(":")[0], "--yes", "--wait=25")
+        assert (undone.code, undone.out.splitlines()[-1].split(": ")[1]) == (5, "RETURNED, cancelled")
+    finally:
+        worker.terminate()
+        assert worker.communicate(timeout=30) == ("", "")
+    assert worker.returncode == 0
+
+
+def test_an_event_wakes_a_waiting_run_and_counts_once_with_its_key(saga: Place) -> None:
+    name = saga.started("local=false", to="Ann")
+    late = saga("send", name, "courier", "--data", "name=Max", "--data", "bikes=two")
+    assert (late.code, late.out) == (2, "")
+    assert "courier cannot be sent with this payload: bikes: Input should be a valid integer" in late.err
+    sent = saga("send", name, "courier", "--data", "name=Max", "--data", "bikes=2", "--key", "c-1")
+    assert sent == Done(0, f"{name}: courier sent, COURIER → ASKING\n", "")
+    again = saga("send", name, "courier", "--data", '{"name": "Max", "bikes": 2}', "--key", "c-1", "--json")
+    assert (again.code, again.err) == (0, "note:  an event with the key c-1 has arrived already\n")
+    assert again.json["item"]["note"] == "an event with the key c-1 has arrived already"
+    assert kinds(saga, name).count("EventReceived") == 1
+    assert saga("send", name, "abort").code == 7
+
+
+# --- deciding
+
+
+def test_a_verdict_needs_what_was_seen(saga: Place) -> None:
+    name = saga.started(to="Ann")
+    before = saga("show", name, "--json").json
+    assert saga("approve", name) == Done(
+        2,
+        "",
+        "error: there is no terminal to ask at: say what you have seen with --shown DIGEST\n"
+        f"hint:  saga approvals {name} -o json shows what waits, with its digest\n",
+    )
+    assert saga("approve", name, "--yes") == Done(
+        2,
+        "",
+        "error: --yes does not say what you have seen: --shown DIGEST does\n"
+        f"hint:  saga approvals {name} -o json shows what waits, with its digest\n",
+    )
+    assert saga("approve", name, "--shown", "0" * 64) == Done(
+        7,
+        "",
+        f"error: what you were shown is not what waits now; look again and decide on that\nhint:  saga why {name}\n",
+    )
+    assert saga("show", name, "--json").json == before
+
+
+def test_who_comes_second_reads_who_decided_and_when(saga: Place) -> None:
+    name = saga.started(to="Ann")
+    digest = saga.digest(name)
+    first = saga("approve", name, "--shown", digest[:12], "--reason", "weight is right")
+    assert first == Done(0, f"{name}: approved, ASKING → SHIPPING\n", "")
+    second = saga("reject", name, "--shown", digest)
+    error, hint = second.err.splitlines()
+    assert (second.code, second.out, hint) == (7, "", f"hint:  saga show {name}")
+    assert error.startswith(f"error: {name} was already approved by {ME} at 2")
+    assert error.endswith(" UTC: weight is right")
+    assert kinds(saga, name).count("VerdictGiven") == 1
+
+
+def test_who_is_not_in_the_role_may_look_and_not_decide(saga: Place) -> None:
+    name = saga.started(to="Ann")
+    settings = saga.folder / "saga.toml"
+    settings.write_text(settings.read_text().replace(f'sender = ["{ME}"]', 'sender = ["ann"]'))
+    assert saga("approvals", "--mine", "--json").json["items"] == []
+    refused = saga("approve", name, "--shown", saga.digest(name))
+    assert (refused.code, refused.out) == (4, "")
+    assert refused.err.startswith(f"error: {ME} is not in role sender")
+
+
+def test_a_rejection_leads_back(saga: Place) -> None:
+    name = saga.started(to="Ann")
+    rejected = saga("reject", name, "--shown", saga.digest(name), "--reason", "too heavy", "--json")
+    item = rejected.json["item"]
+    assert (rejected.json["kind"], item["source"], item["state"]) == ("Reply", "ASKING", "ROLLING_BACK")
+    saga.work()
+    assert states(saga, name) == ("RETURNED", "rolled_back")
+
+
+# --- repairing
+
+
+def test_what_is_parked_is_tried_again_once_it_is_mended(saga: Place) -> None:
+    name = saga.started("fail=weigh", to="Ann")
+    assert saga("retry", name, "--dry-run") == Done(0, f"{name}: would be tried again, in WEIGHING\n", "")
+    assert states(saga, name) == ("WEIGHING", "parked")
+    (saga.folder / "mended").touch()
+    assert saga("retry", name, "--reason", "tape bought") == Done(0, f"{name}: tried again, in WEIGHING\n", "")
+    saga.work()
+    assert states(saga, name) == ("ASKING", "waiting")
+    assert "tried again by " in saga("history", name).out
+
+
+def test_a_step_in_doubt_is_resolved_with_its_result(saga: Place) -> None:
+    name = saga.started("fail=weigh", to="Ann")
+    bad = saga("resolve", name, "--done", "--evidence", "seen", "--result", '{"grams": "x"}')
+    assert (bad.code, bad.out, "Weight" in bad.err) == (2, "", True)
+    assert states(saga, name) == ("WEIGHING", "parked")
+    done = saga("resolve", name, "--done", "--evidence", "scales say so", "--result", '{"grams": 3, "to": "Ann"}')
+    assert done == Done(0, f"{name}: resolved, WEIGHING → ASKING\n", "")
+    assert saga("resolve", name, "--evidence", "x") == Done(
+        2, "", f"error: say what you have found: --done or --not-done\nhint:  saga why {name}\n"
+    )
+
+
+def test_a_step_with_a_result_is_not_skipped(saga: Place) -> None:
+    name = saga.started("fail=weigh", to="Ann")
+    done = saga("skip", name, "--reason", "never mind", "--yes")
+    assert (done.code, done.out) == (7, "")
+    assert "WEIGHING cannot be skipped: what follows needs its result" in done.err
+    assert states(saga, name) == ("WEIGHING", "parked")
+
+
+def test_an_undo_that_fails_is_skipped_by_a_person(saga: Place) -> None:
+    file = saga.folder / "workflows" / "parcel.py"
+    once = file.read_text().replace(".undo(unpack)", ".undo(unpack, retry=Retry(1))")
+    file.write_text(once.replace("Outcome, Saga", "Outcome, Retry, Saga"))
+    name = saga.started("fail=unpack", to="Ann")
+    saga("cancel", name, "--yes", "-q")
+    saga.work()
+    assert states(saga, name) == ("ROLLING_BACK", "parked")
+    assert saga("skip", name, "--reason", "done by hand", "--yes").code == 0
+    saga.work()
+    assert states(saga, name) == ("RETURNED", "cancelled")
+
+
+def test_pause_holds_and_resume_lets_go(saga: Place) -> None:
+    name = saga("run", "parcel", "--input", "to=Ann", "-q").out.strip()
+    assert saga("pause", name, "--reason", "lunch") == Done(0, f"{name}: paused, in PACKING\n", "")
+    again = saga("pause", name)
+    assert again == Done(0, f"{name}: paused, in PACKING\n", "note:  the run is paused already\n")
+    saga.work()
+    assert states(saga, name) == ("PACKING", "running")
+    assert saga("resume", name, "--wait=0", "-q").code == 124
+    saga.work()
+    assert states(saga, name) == ("ASKING", "waiting")
+
+
+def test_what_cannot_be_taken_back_is_asked_for(saga: Place) -> None:
+    name = saga.started(to="Ann")
+    asked = {
+        ("cancel", name): "say --yes",
+        ("rollback", name): "say --yes, or --plan to see what would be undone",
+        ("skip", name, "--reason", "x"): "say --yes",
+    }
+    for command, hint in asked.items():
+        assert saga(*command) == Done(
+            2,
+            "",
+            f"error: this needs to be confirmed, and there is no terminal to ask at\nhint:  {hint}\n",
+        )
+    assert states(saga, name) == ("ASKING", "waiting")
+
+
+def test_a_plan_of_a_rollback_changes_nothing_and_is_what_happens(saga: Place) -> None:
+    name = saga.started(to="Ann")
+    plan = saga("rollback", name, "--plan", "--json").json
+    item = plan["item"]
+    assert (plan["kind"], item["state"], item["via"], item["ends_in"]) == (
+        "RollbackPlan", "ASKING", "ROLLING_BACK", "RETURNED",
+    )  # fmt: skip
+    assert [(step["state"], step["outcome"], step["undo"]) for step in item["steps"]] == [("PACKING", "done", "unpack")]
+    assert saga("rollback", name, "--plan").out.splitlines()[0] == (
+        f"{name} would go ASKING → ROLLING_BACK → RETURNED, and undo, in this order:"
+    )
+    assert states(saga, name) == ("ASKING", "waiting")
+    back = saga("rollback", name, "--to", "PACKING", "--yes", "--reason", "pack again")
+    assert back == Done(0, f"{name}: rolled back, ASKING → ROLLING_BACK\n", "")
+    saga.work()
+    assert states(saga, name) == ("ASKING", "waiting")
+    assert saga("rollback", name, "--yes").code == 0
+    saga.work()
+    assert states(saga, name) == ("RETURNED", "rolled_back")
+    ended = saga("rollback", name, "--yes")
+    assert ended == Done(7, "", f"error: {name} has ended: rolled_back in RETURNED.\nhint:  saga history {name}\n")
+
+
+def test_names_from_standard_input_are_acted_on_one_after_the_other(saga: Place) -> None:
+    first, second = saga.started("fail=weigh", to="Ann"), saga.started("fail=weigh", to="Bea")
+    lines = saga("list", "--status", "parked", "-o", "jsonl").out
+    (saga.folder / "mended").touch()
+    done = saga("retry", "-", "--json", stdin=lines)
+    assert (done.code, done.json["kind"]) == (0, "ReplyList")
+    assert [reply["run"] for reply in done.json["items"]] == [second, first]
+    names = saga("pause", "-", stdin=f"{first}\nnobody-zzzzz\n\n{second}\n")
+    assert (names.code, names.err.splitlines()[0]) == (3, "error: No run is called nobody-zzzzz.")
+    assert [line.split()[0] for line in names.out.splitlines()[1:]] == [first, second]
+    assert saga("retry", "-", stdin="") == Done(0, "", "nothing was done\n")
+    assert saga("retry", "-", stdin='{"name": "x"}\n').code == 2
+
+
+# --- the names of runs
+
+
+def test_a_run_is_found_by_each_of_its_names(saga: Place) -> None:
+    saga.started(to="Zoe")
+    name = saga("run", "parcel", "--input", "to=Ann", "--key", "may 1", "-q").out.strip()
+    item = saga("show", name, "--json").json["item"]
+    suffix = name.rpartition("-")[2]
+    for typed in (item["id"], suffix, name.upper().replace("PARCEL", "parcel"), "@parcel", "may 1", "@last"):
+        assert saga("show", typed, "--json").json["item"] == item, typed
+
+
+def test_last_is_the_run_that_this_user_touched_in_this_store(saga: Place) -> None:
+    first, second = saga.started(to="Ann"), saga.started(to="Bea")
+    assert saga("why", first).code == 0
+    assert saga("show", "@last", "--json").json["item"]["name"] == first
+    assert saga("show", "@parcel", "--json").json["item"]["name"] == second
+    other = f"sqlite:///{saga.folder}/other.db"
+    assert saga("--store", other, "db", "upgrade", "-q").code == 0
+    assert saga("--store", other, "show", "@last") == Done(
+        3, "", "error: @last is no run yet: you have touched none in this store\nhint:  saga list\n"
+    )
+
+
+def test_nobody_needs_a_state_folder(saga: Place) -> None:
+    (saga.folder.parent / "no").write_text("a file where a folder would have to be")
+    elsewhere = {"XDG_STATE_HOME": str(saga.folder.parent / "no")}
+    name = saga("run", "parcel", "--input", "to=Ann", "-q", **elsewhere).out.strip()
+    assert saga("show", name, **elsewhere).code == 0
+    assert saga("show", "@last", **elsewhere).code == 3
+
+
+def test_a_name_that_fits_several_runs_is_refused_with_them(saga: Place) -> None:
+    names = [saga("run", "parcel", "--input", f"to={number}", "-q").out.strip() for number in range(3)]
+    ids = [saga("show", name, "--json").json["item"]["id"] for name in names]
+    shared = next(ids[0][:length] for length in range(12, 2, -1) if all(i.startswith(ids[0][:length]) for i in ids))
+    done = saga("show", shared)
+    assert (done.code, done.out) == (2, "")
+    assert f"{shared} fits several runs: " in done.err
+    assert all(name in done.err for name in names)
+
+
+def test_json_of_a_list_can_be_read_line_by_line(saga: Place) -> None:
+    saga.started(to="Ann")
+    saga.started(to="Bea")
+    watching = saga.start("list", "--watch", "-o", "jsonl")
+    assert watching.stdout is not None
+    lines = [json.loads(watching.stdout.readline())["state"] for _ in range(2)]
+    watching.terminate()
+    watching.communicate(timeout=30)
+    assert lines == ["ASKING", "ASKING"]

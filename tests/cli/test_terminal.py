@@ -1,0 +1,99 @@
+"""What a person at a terminal sees and is asked: on a real pseudo-terminal."""
+
+from __future__ import annotations
+
+from tests.cli.place import ANSI, Place
+
+
+def test_approve_shows_what_waits_and_asks_for_the_name_of_the_saga(saga: Place) -> None:
+    name = saga.started("grams=750", to="Ann")
+    digest = saga.digest(name)
+    with saga.terminal("approve", name, "--reason", "ok") as terminal:
+        terminal.until("Type the saga's name to approve (parcel): ")
+        shown = terminal.seen
+        terminal.type("parcel")
+        assert terminal.end() == 0
+    assert f"{name} waits in ASKING since " in shown
+    for part in ("for 1 of sender, 0 given", "grams   750", "to      Ann", "approved it goes to SHIPPING"):
+        assert part in shown, shown
+    assert f"digest {digest[:12]}, expires " in shown
+    assert f"{name}: approved, ASKING → SHIPPING" in terminal.seen
+
+
+def test_another_word_approves_nothing(saga: Place) -> None:
+    name = saga.started(to="Ann")
+    with saga.terminal("approve", name) as terminal:
+        terminal.until("Type the saga's name to approve (parcel): ")
+        terminal.type("yes")
+        assert terminal.end() == 2
+    assert "error: yes is not the saga's name; nothing was decided" in terminal.seen
+    with saga.terminal("reject", name) as terminal:
+        terminal.until("Type the saga's name to reject (parcel): ")
+        terminal.type("\x03")
+        assert terminal.end() == 130
+    assert "Traceback" not in terminal.seen
+    assert saga("show", name, "--json").json["item"]["state"] == "ASKING"
+
+
+def test_a_cancel_is_asked_for(saga: Place) -> None:
+    name = saga.started(to="Ann")
+    with saga.terminal("cancel", name) as terminal:
+        terminal.until(f"Cancel {name} and undo what was done? [y/N]: ")
+        terminal.type("n")
+        assert terminal.end() == 2
+    assert saga("show", name, "--json").json["item"]["state"] == "ASKING"
+    with saga.terminal("cancel", name) as terminal:
+        terminal.until("[y/N]: ")
+        terminal.type("y")
+        assert terminal.end() == 0
+    assert saga("show", name, "--json").json["item"]["state"] == "ROLLING_BACK"
+
+
+def test_a_terminal_has_colours_unless_they_are_not_wanted(saga: Place) -> None:
+    saga.started(to="Ann")
+    with saga.terminal("list") as coloured:
+        assert coloured.end() == 0
+    with saga.terminal("--color", "never", "list") as plain:
+        assert plain.end() == 0
+    saga.environment["NO_COLOR"] = "1"
+    with saga.terminal("list") as no_color:
+        assert no_color.end() == 0
+    assert (ANSI.search(coloured.raw) is None, ANSI.findall(plain.raw), ANSI.findall(no_color.raw)) == (False, [], [])
+    assert "waiting" in coloured.seen
+    assert ANSI.search(saga("--color", "always", "list").out) is not None
+
+
+def test_a_run_is_watched_with_its_progress_to_where_it_asks(saga: Place) -> None:
+    with saga.terminal("run", "parcel", "--input", "to=Ann", "--input", "slow=3", "--work", "--watch") as terminal:
+        terminal.until("/4 sheets")
+        terminal.until("ASKING ●")
+        assert terminal.end() == 8
+    assert "█" in terminal.seen
+    assert "Can undo" in terminal.seen
+    assert "hint:  saga why parcel-" in terminal.seen
+
+
+def test_a_wait_shows_one_line_that_goes_away(saga: Place) -> None:
+    with saga.terminal("run", "parcel", "--input", "to=Ann", "--input", "slow=2", "--work") as terminal:
+        terminal.until("PACKING, running")
+        assert terminal.end() == 8
+    assert terminal.seen.rstrip().splitlines()[-2].endswith(": ASKING, waiting, waits for approval by sender (0/1)")
+
+
+def test_show_is_watched_until_the_run_has_ended(saga: Place) -> None:
+    name = saga.started(to="Ann")
+    with saga.terminal("show", name, "--watch") as terminal:
+        terminal.until("ASKING ●")
+        assert saga("reject", name, "--shown", saga.digest(name)).code == 0
+        saga.work()
+        terminal.until("RETURNED ■")
+        assert terminal.end() == 0
+
+
+def test_status_is_watched_until_ctrl_c(saga: Place) -> None:
+    saga.started(to="Ann")
+    with saga.terminal("status", "--watch") as terminal:
+        terminal.until("needs a person now")
+        terminal.type("\x03")
+        assert terminal.end() == 130
+    assert "Traceback" not in terminal.seen

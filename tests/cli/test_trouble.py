@@ -1,0 +1,175 @@
+"""Trouble: one line, a hint with the next command, an exit code, never a traceback, and nothing has moved."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from tests.cli.place import Done, Place
+
+
+def assert_told(done: Done, code: int, *words: str) -> None:
+    """One line that says what is wrong, one that names a command, and nothing else."""
+    lines = done.err.splitlines()
+    assert (done.code, done.out, [line[:7] for line in lines]) == (code, "", ["error: ", "hint:  "]), done
+    assert [word for word in words if word not in done.err] == [], done.err
+    assert "Traceback" not in done.err
+
+
+def test_bad_urls(saga: Place) -> None:
+    for url in ("nonsense", "mysql://root:secret@db/x", "sqlite://", "postgresql://u:secret@127.0.0.1:1/x"):
+        done = saga("--store", url, "list")
+        assert (done.code in {2, 9}, done.out, "secret" in done.err) == (True, "", False), done
+        assert [line[:7] for line in done.err.splitlines()] == ["error: ", "hint:  "], done
+    assert_told(saga("--store", "env:NOWHERE", "list"), 2, "the environment variable NOWHERE is not set")
+
+
+def test_a_store_that_is_missing_damaged_or_somebody_elses(saga: Place) -> None:
+    there = saga.folder / "missing" / "saga.db"
+    assert_told(saga("--store", f"sqlite:///{there}", "list"), 9, "there is no file", "hint:  saga doctor")
+    assert not there.parent.exists()
+    assert_told(saga("--store", f"sqlite:///{saga.folder}", "list"), 9, "is a directory")
+    (saga.folder / "text.db").write_text("not a database, only words, and enough of them to look like a page\n" * 99)
+    assert_told(saga("--store", "sqlite:///text.db", "list"), 9, "cannot be read")
+    with sqlite3.connect(saga.folder / "shop.db") as shop:
+        shop.execute("CREATE TABLE orders (id INTEGER)")
+    shop.close()
+    assert_told(saga("--store", "sqlite:///shop.db", "run", "parcel", "--input", "to=A"), 9, "holds other tables")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everything")
+def test_a_store_that_may_only_be_read(saga: Place) -> None:
+    (saga.folder / ".saga" / "saga.db").chmod(0o400)
+    assert_told(saga("list"), 9, "may only be read")
+
+
+def test_a_directory_where_nothing_can_be_made(saga: Place) -> None:
+    (saga.folder / "file").write_text("")
+    assert_told(saga("--store", "sqlite:///file/saga.db", "run", "parcel", "--input", "to=A"), 9, "file")
+
+
+def test_an_older_and_a_newer_schema(any_saga: Place, store_url: str) -> None:
+    saga = any_saga
+    assert saga("db", "upgrade", "-q").code == 0
+    url = f"sqlite:///{saga.folder}/.saga/saga.db" if store_url.startswith("sqlite") else store_url
+    for version, told, hint in (
+        ("0000", "is at 0000, this program needs 0001", "hint:  saga db upgrade"),
+        ("9999", "is at 9999, this program knows up to 0001", "hint:  saga doctor"),
+    ):
+        engine = create_engine(url)
+        with engine.begin() as db:
+            db.execute(text("UPDATE saga_alembic_version SET version_num = :version"), {"version": version})
+        engine.dispose()
+        assert_told(saga("--store", url, "list"), 9, told, hint)
+        assert saga("--store", url, "db", "current").code == 9
+
+
+def test_damaged_settings(saga: Place) -> None:
+    settings = saga.folder / "saga.toml"
+    whole = settings.read_text()
+    for damage, told in (
+        ("store = \n", "is no TOML"),
+        ("[limits]\nlease_secs = 3\n", "Did you mean limits.lease_seconds?"),
+        ("[limits]\nlease_seconds = 'long'\n", "limits.lease_seconds: Input should be a valid number"),
+    ):
+        settings.write_text(damage)
+        assert_told(saga("list"), 2, told, "hint:  saga config show --origin")
+    settings.write_text(whole)
+    assert_told(saga("--profile", "prod", "list"), 2, "there is no [profiles.prod]")
+
+
+def test_an_actor_that_is_not_allowed(saga: Place) -> None:
+    assert_told(
+        saga("run", "parcel", "--input", "to=A", SAGA_ACTOR="bob"), 4, "SAGA_ACTOR is set to bob", "saga config show"
+    )
+    assert saga("list", "--json").json["items"] == []
+
+
+def test_names_that_are_not_there_are_guessed(saga: Place) -> None:
+    name = saga.started("local=false", to="Ann")
+    told: dict[tuple[str, ...], tuple[Any, ...]] = {
+        ("show", name[:-1] + "#"): (3, f"No run is called {name[:-1]}#. Did you mean {name}?", "saga list"),
+        ("why", "@parcle"): (3, "No run is called @parcle.", "saga list"),
+        ("run", "parcle"): (3, "No saga called parcle is loaded. Loaded: parcel. Did you mean parcel?", "saga check"),
+        ("list", "--saga", "parcle"): (3, "No saga called parcle is loaded.", "saga check"),
+        ("list", "--state", "PACKIN"): (3, "has a state PACKIN. Did you mean PACKING?", "saga list"),
+        ("send", name, "curier"): (3, "parcel knows no event curier.", "Did you mean courier?", "saga graph parcel"),
+        ("send", name, "abort"): (7, f"{name} is in COURIER, which does not take", "abort", f"saga why {name}"),
+        ("rollback", name, "--to", "PACKNG", "--plan"): (3, "parcel has no state PACKNG.", "Did you mean PACKING?"),
+        ("rollback", name, "--to", "SHIPPING", "--yes"): (7, "cannot go back to SHIPPING", f"saga why {name}"),
+        ("approve", name, "--shown", "0"): (7, "nothing waits for an approval", f"saga why {name}"),
+        ("explain", "SG999"): (3, "no rule is called SG999"),
+        ("db", "ledger", "shoop"): (2, "No connection is called shoop. Known: shop."),
+        ("list", "--since", "yesterday"): (2, "'yesterday' is no moment"),
+        ("resume", name, "--wait=soon"): (2, "'soon' is no length of time"),
+    }
+    for command, (code, *words) in told.items():
+        assert_told(saga(*command), code, *words)
+    assert len(saga("history", name, "--json").json["items"]) == 3
+
+
+def test_a_file_that_cannot_be_loaded_does_not_hide_the_others(saga: Place) -> None:
+    (saga.folder / "workflows" / "broken.py").write_text("import nowhere_at_all\n")
+    (saga.folder / "workflows" / "leaves.py").write_text("print('loud')\nraise SystemExit(3)\n")
+    started = saga("run", "parcel", "--input", "to=Ann")
+    assert started.code == 0
+    assert "broken.py cannot be loaded: ModuleNotFoundError: No module named 'nowhere_at_all' (line 1)" in started.err
+    assert "leaves.py cannot be loaded: SystemExit: 3 (line 2)" in started.err
+    listed = saga("list", "--json")
+    assert [item["name"] for item in listed.json["items"]] == [started.out.strip()]
+    assert saga("list", "-q").err == "loud\n"
+    checked = saga("check")
+    assert (checked.code, "workflows/broken.py  SG000 error" in checked.out) == (6, True)
+    examined = saga("doctor", "--json")
+    problems = [item["text"] for item in examined.json["items"] if item["state"] == "problem"]
+    assert (examined.code, len([text for text in problems if "cannot be loaded" in text])) == (6, 2)
+
+
+def test_a_run_whose_saga_is_gone_can_be_looked_at_and_not_moved(saga: Place) -> None:
+    name = saga.started(to="Ann")
+    digest = saga.digest(name)
+    (saga.folder / "workflows" / "parcel.py").unlink()
+    for command in (("show", name), ("list",), ("history", name), ("why", name), ("approvals",), ("status",)):
+        assert (saga(*command).code, saga(*command).err) == (0, ""), command
+    assert_told(saga("approve", name, "--shown", digest), 3, "parcel v1", "is not loaded here", "hint:  saga check")
+    assert_told(saga("graph", name), 3, "No saga called parcel v1 is loaded", "hint:  saga check")
+
+
+def test_a_reader_that_goes_away_is_no_trouble(saga: Place) -> None:
+    for number in range(3):
+        saga("run", "parcel", "--input", f"to={number}", "-q")
+    name = saga.started(to="Ann")
+    shell = f"python -m saga_engine history {name} -f -o jsonl | head -1; echo ${{PIPESTATUS[0]}}"
+    following = subprocess.Popen(
+        ["bash", "-c", shell], cwd=saga.folder, env=saga.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    assert following.stdout is not None
+    assert '"kind":' in following.stdout.readline().replace(": ", ":")
+    saga("cancel", name, "--yes", "-q")
+    saga.work()
+    out, err = following.communicate(timeout=30)
+    assert (out, err) == ("1\n", "")
+
+
+def test_what_nobody_expected_is_kept_in_a_file_without_secrets(saga: Place) -> None:
+    store = shutil.copy(saga.folder / ".saga" / "saga.db", saga.folder / "odd.db")
+    with sqlite3.connect(store) as db:
+        db.execute("PRAGMA writable_schema = ON")
+        db.execute("ALTER TABLE saga_runs RENAME COLUMN starter TO beginner")
+    db.close()
+    done = saga("--store", "sqlite:///odd.db", "list", "--page", "postgresql://u:hush@db/x")
+    error, hint = done.err.splitlines()
+    assert (done.code, done.out, hint) == (1, "", "hint:  report it with that file; saga doctor")
+    assert error.startswith("error: unexpected OperationalError; the details are in ")
+    kept = Path(error.rpartition(" ")[2])
+    details = kept.read_text()
+    assert (kept.parent, kept.stat().st_mode & 0o777) == (saga.folder.parent / "state" / "saga", 0o600)
+    assert ("Traceback (most recent call last)" in details, "hush" in details) == (True, False)
