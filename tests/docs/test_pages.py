@@ -53,3 +53,10 @@ def test_the_reference_says_what_a_setting_is_where_nobody_sets_it() -> None:
 
 def _written(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value or "")
+
+
+def test_the_tests_that_the_promises_name_are_there() -> None:
+    page = (DOCS / "explanation" / "promises.md").read_text()
+    named = re.findall(r"`(\w+(?:/\w+\.py)?)`", page.split("## How it is shown")[1])
+    tests = DOCS.parent / "tests"
+    assert [name for name in named if name not in {"tests", "SIGSTOP"} and not (tests / name).exists()] == []
