@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from threading import Lock
+from typing import Any, Final
 
+from sqlalchemy import Connection
+
+from saga_engine import failpoints
 from saga_engine.domain.snapshot import Snapshot
 from saga_engine.runtime.incarnation import Incarnation
 from saga_engine.store import record
+from saga_engine.store.connect import Store
 from saga_engine.store.record import Head
 
 SLOW_RENEWAL_SECONDS: Final = 2.0
@@ -34,4 +40,30 @@ def slow_renewal() -> None:
     Incarnation.renew = late  # type: ignore[method-assign]
 
 
-BUGS: Final[Mapping[str, Callable[[], None]]] = {"revision alone": revision_alone, "slow renewal": slow_renewal}
+def stops_between_transactions() -> None:
+    """``stop`` waits until no thread of this process is in a transaction of the store, and lets none begin. No bug."""
+    gate = Lock()
+
+    def gated(transaction: Callable[[Store], AbstractContextManager[Connection]]) -> Any:
+        @contextmanager
+        def alone(store: Store) -> Iterator[Connection]:
+            with gate, transaction(store) as db:
+                yield db
+
+        return alone
+
+    def between(name: str, argument: str) -> None:
+        with gate:
+            stop(name, argument)
+
+    stop = failpoints.ACTIONS["stop"]
+    failpoints.ACTIONS["stop"] = between
+    Store.read = gated(Store.read)  # type: ignore[method-assign]
+    Store.write = gated(Store.write)  # type: ignore[method-assign]
+
+
+BUGS: Final[Mapping[str, Callable[[], None]]] = {
+    "revision alone": revision_alone,
+    "slow renewal": slow_renewal,
+    "stops between transactions": stops_between_transactions,
+}

@@ -51,6 +51,8 @@ class Project:
         (folder / "saga.toml").write_text(text + bounds)
         self.processes: list[Forked | Command] = []
         settings = load(folder)
+        # At the default limits: with a short lease PostgreSQL ends a session that makes a schema on a busy machine.
+        Engine(store).close()
         self.engine = Engine(settings=settings, registry=registry.load(settings.workflows))
         assert not self.engine.registry.broken, self.engine.registry.broken
         self.engine.targets.make_ledger("dw")

@@ -126,7 +126,8 @@ trip.final(T.BOOKED, T.AT_HOME)
 class Hold(Frozen):
     folder: str
     how: str
-    """What it does: *until cancelled*, *hangs* (the first attempt), *hangs for good* (each), *dies*, *short*."""
+    """What it does: *until cancelled*, *hangs* (the first attempt), *hangs for good* (each), *dies*,
+    *second waits* (for the file ``go``), *short*."""
 
 
 class Held(Frozen):
@@ -141,6 +142,9 @@ def hold(step: Step[Hold]) -> Held:
     match step.input.how:
         case "until cancelled":
             while not step.cancelled and time.monotonic() < end:
+                time.sleep(LOOK_SECONDS)
+        case "second waits" if step.attempt > 1:
+            while not (Path(step.input.folder) / "go").exists() and time.monotonic() < end:
                 time.sleep(LOOK_SECONDS)
         case "dies":
             os.kill(os.getpid(), signal.SIGKILL)
@@ -160,6 +164,11 @@ def hold_once(step: Step[Hold]) -> Held:
 
 def hold_briefly(step: Step[Hold]) -> Held:
     """The same, with a short time limit."""
+    return hold(step)
+
+
+def hold_once_briefly(step: Step[Hold]) -> Held:
+    """Both."""
     return hold(step)
 
 
@@ -187,6 +196,27 @@ brief = Saga("brief", version=1, states=H, input=Hold, start=H.HOLDING)
 brief.at(H.HOLDING).run(hold_briefly, retry=Retry(3), timeout=seconds(SHORT_TIMEOUT_SECONDS)).undo(let_go).then(H.HELD)
 brief.rolls_back(H.ROLLING_BACK).to(H.LET_GO)
 brief.final(H.HELD, H.LET_GO)
+
+once_brief = Saga("once_brief", version=1, states=H, input=Hold, start=H.HOLDING)
+once_brief.at(H.HOLDING).run(hold_once_briefly, promise="manual", timeout=seconds(SHORT_TIMEOUT_SECONDS)).undo(
+    let_go
+).then(H.HELD)
+once_brief.rolls_back(H.ROLLING_BACK).to(H.LET_GO)
+once_brief.final(H.HELD, H.LET_GO)
+
+
+class E(Enum):
+    BOOKING = auto()
+    BOOKED = auto()
+
+
+def book_at_once(step: Step[Trip]) -> Booked:
+    return step.effect(DW, _book(step, "car"))
+
+
+errand = Saga("errand", version=1, states=E, input=Trip, start=E.BOOKING)
+errand.at(E.BOOKING).run(book_at_once, promise="effect", timeout=minutes(1)).pivot().then(E.BOOKED)
+errand.final(E.BOOKED)
 
 
 class V(Enum):
