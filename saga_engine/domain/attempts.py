@@ -11,17 +11,16 @@ from saga_engine.domain import events as e
 from saga_engine.domain.chart import may_overlap, retry_of, source_of
 from saga_engine.domain.definition.table import NOTICE_RETRY
 from saga_engine.domain.draft import Draft
-from saga_engine.domain.snapshot import Parked, Snapshot, Task
+from saga_engine.domain.snapshot import Parked, Task
 from saga_engine.domain.values import Ending
 
 JITTER: Final = 0.2
 """The largest share of a back-off that is added to it, so that runs that failed together do not come back together."""
 
 
-def stale(run: Snapshot, report: e.Report) -> bool:
+def stale(task: Task, report: e.Report) -> bool:
     """True when the run no longer waits for this attempt. A first filter: the fence that counts is the database's."""
-    task = run.task(report.task)
-    return task is None or (task.attempt, task.leased_by) != (report.attempt, report.incarnation)
+    return (task.attempt, task.leased_by) != (report.attempt, report.incarnation)
 
 
 def succeeded(draft: Draft, task: Task, value: str) -> None:
@@ -121,8 +120,8 @@ def overdue(draft: Draft, moment: datetime) -> bool:
     What a pause held back acts at the resume in the order in which it happened; so a deadline, as of its due time,
     comes before what arrived after it.
     """
-    timers = [t for t in draft.run.tasks if t.outcome == "timed_out" and t.leased_by is None and t.due_at is not None]
-    late = [(t.due_at, t) for t in timers if t.due_at is not None and t.due_at < moment]
+    timers = [(task.due_at, task) for task in draft.run.tasks if task.outcome == "timed_out"]
+    late = [(due_at, timer) for due_at, timer in timers if due_at is not None and due_at < moment]
     if late:
         _deadline(draft, min(late, key=itemgetter(0))[1])
     return bool(late)

@@ -33,7 +33,7 @@ def decide(chart: Chart, run: Snapshot, event: e.Event, now: datetime, budget: B
 
 def _reported(draft: Draft, report: e.Report) -> None:
     task = draft.run.task(report.task)
-    if task is None or attempts.stale(draft.run, report):
+    if task is None or attempts.stale(task, report):
         return
     match report:
         case e.ActionSucceeded(value=value):

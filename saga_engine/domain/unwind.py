@@ -32,8 +32,7 @@ def last_started(run: Snapshot) -> UndoEntry | None:
 
 def floor_of(run: Snapshot) -> int:
     """The position at which this rollback stops: the last visit of the state it goes back to, else the bottom."""
-    positions = [e.position for e in run.undo if e.state == run.rollback_to and e.status != "sealed"]
-    return max(positions) if run.rollback_to and positions else 0
+    return max((entry.position for entry in run.undo if entry.state == run.rollback_to), default=0)
 
 
 def cancel(draft: Draft) -> str:

@@ -145,6 +145,16 @@ def test_a_retry_of_an_idempotent_step_goes_on_beside_a_lost_attempt_of_the_same
     assert (task.ending, task.leased_by, task.failures, task.attempt) == (None, None, 1, 1)
 
 
+def test_a_last_attempt_that_may_still_be_running_is_not_given_up_but_waits_for_a_person() -> None:
+    run = drive(lambda saga: saga.at(S.A).run(one).then(S.DONE))
+    run.times_out()
+    run.freed()
+    run.lost()
+    assert run.run.tasks[0].parked == Parked("W23", MAY_RUN, "park")
+    run.tell(RETRY)
+    assert run.line == ["step A: due 0:00:00"]
+
+
 def test_a_retry_of_a_verified_step_waits_for_a_person() -> None:
     run = drive(lambda saga: saga.at(S.A).run(one, retry=Retry(3)).verified(probe).undo(back_one).then(S.DONE))
     run.times_out()
@@ -314,6 +324,13 @@ def test_a_manual_step_that_timed_out_is_asked_to_end_and_then_parked() -> None:
     assert run.run.tasks[0].parked == Parked("W23", "over its timeout")
 
 
+def test_a_manual_step_that_only_reads_is_never_in_doubt() -> None:
+    failed, dead = step("manual", reads_only=True), step("manual", reads_only=True)
+    failed.fails()
+    assert failed.line[0].startswith("step A: due")
+    assert dead.unmoved(e.AttemptLost("r.1", 1, WORKER, 1, known_dead=True, runner="w1")) == ""
+
+
 # --- parked by the report
 
 
@@ -383,6 +400,12 @@ def test_a_notice_is_tried_eight_times() -> None:
         run.now = due
     run.fails("E: last")
     assert (run.where, run.run.tasks[0].parked) == (("A", "parked"), Parked("W22", "E: last"))
+
+
+def test_a_notice_that_failed_for_good_does_not_take_the_failed_way_of_its_state() -> None:
+    run = drive(lambda saga: saga.at(S.A, entering=hello).run(one).then(S.DONE, failed=S.B))
+    run.fails(final=True)
+    assert (run.where, run.line) == (("A", "parked"), ["entering A: parked W22", "step A: held"])
 
 
 def test_a_notice_that_failed_for_good_can_be_tried_again_or_skipped() -> None:

@@ -206,6 +206,43 @@ def test_verdicts_events_and_deadlines_act_in_the_order_in_which_they_happened(
     assert run.run.state == state
 
 
+def test_only_a_deadline_acts_before_an_event_that_came_later() -> None:
+    def write(saga: Lines) -> None:
+        saga.at(S.A).run(one).then(S.B)
+        asks = saga.at(S.B).approval(gate(escalate=("lead", hours(1))))
+        asks.on(defer, S.D).then(approved=S.C, rejected=S.D, expired=S.D)
+
+    run = drive(write)
+    run.succeeds(ONE)
+    run.tell(PAUSE)
+    run.passes(hours(2))
+    run.send("defer")
+    run.tell(RESUME)
+    assert run.where == ("D", "completed")
+
+
+def test_of_two_deadlines_that_passed_the_earlier_acts() -> None:
+    def write(saga: Lines) -> None:
+        saga.at(S.A).wait(defer, deadline=hours(2)).then(S.B, timed_out=S.C)
+        saga.group(S.A, deadline=hours(1)).then(timed_out=S.D)
+
+    run = drive(write)
+    run.tell(PAUSE)
+    run.passes(hours(3))
+    run.send("defer")
+    run.tell(RESUME)
+    assert run.where == ("D", "completed")
+
+
+def test_a_deadline_that_passes_in_the_moment_in_which_an_event_arrives_leaves_it_the_way() -> None:
+    run = drive(waiting)
+    run.tell(PAUSE)
+    run.passes(hours(1))
+    run.send("defer")
+    run.tell(RESUME)
+    assert run.run.state == "B"
+
+
 def test_an_overdue_deadline_without_a_way_parks_beside_the_event_that_came_later() -> None:
     def write(saga: Lines) -> None:
         saga.at(S.A).run(one).on(reject, S.C).then(S.DONE)

@@ -230,6 +230,19 @@ def test_in_doubt_of_a_pivot_that_timed_out_nothing_leaves_either() -> None:
     assert (run.where, len(run.run.inbox)) == (("B", "running"), 1)
 
 
+def test_before_its_first_lease_a_pivot_is_not_in_doubt_whatever_still_ends_before_it() -> None:
+    def write(saga: Lines) -> None:
+        saga.at(S.A).run(one).undo(back_one).on(reject, S.B).then(S.C)
+        saga.at(S.B).run(two).pivot().then(S.C)
+
+    run = drive(write)
+    run.claim()
+    run.send("reject")
+    assert run.line == ["step A: ending, then leave", "step B: held"]
+    run.tell(CANCEL)
+    assert (run.where, run.stack) == (("BACK", "running"), ["A#1 started", "B#1 dropped"])
+
+
 def test_in_doubt_of_a_pivot_events_wait_and_are_taken_by_a_later_state() -> None:
     run = at_pivot()
     run.send("reject")
@@ -269,6 +282,23 @@ def test_a_passed_pivot_seals_all_before_it_and_there_is_no_way_back() -> None:
     assert run.stack == ["A#1 sealed", "B#1 sealed", "C#1 started"]
     for ask in (CANCEL, ROLLBACK):
         assert str(run.refused(ask)) == "B is past the point of no return; the run can only go forward"
+
+
+def test_a_passed_pivot_seals_nothing_that_was_undone_before() -> None:
+    def write(saga: Lines) -> None:
+        saga.at(S.A).run(one).undo(back_one).then(S.B)
+        saga.at(S.B).run(two).pivot().then(S.C)
+
+    run = drive(write)
+    run.succeeds(ONE)
+    run.tell(e.RollbackRequested("bob", to="A"))
+    undone_in_line(run)
+    run.succeeds(ONE)
+    run.succeeds(TWO)
+    assert (run.where, run.stack) == (
+        ("C", "completed"),
+        ["A#1 undone", "B#1 dropped", "A#2 sealed", "B#2 sealed"],
+    )
 
 
 def test_after_a_pivot_a_failure_undoes_only_what_came_later() -> None:
@@ -392,6 +422,20 @@ def test_with_several_and_none_named_and_entries_a_cancel_is_refused() -> None:
     finished.succeeds(ONE)
     finished.succeeds(TWO)
     assert finished.refused(CANCEL).exit_code == 7  # it has ended
+
+
+def test_a_refused_cancel_names_all_that_must_be_undone() -> None:
+    def write(saga: Lines) -> None:
+        saga.at(S.A).run(one).undo(back_one).then(S.B)
+        saga.at(S.B).run(two).undo(back_two).then(S.DONE)
+        saga.rolls_back(S.BACK).to(S.UNDONE)
+        saga.rolls_back(S.C).to(S.UNDONE)
+
+    run = drive(write)
+    run.succeeds(ONE)
+    assert str(run.refused(CANCEL)) == "B has no rolling-back state to go to, and A must be undone"
+    run.claim()
+    assert str(run.refused(CANCEL)) == "B has no rolling-back state to go to, and A, B must be undone"
 
 
 def test_a_cancel_that_ends_the_run_in_its_state_awaits_the_open_attempt_and_the_notice_before() -> None:
@@ -528,11 +572,21 @@ def test_a_run_that_went_forward_again_can_be_rolled_back_whole() -> None:
     assert (run.where, run.results) == (("UNDONE", "rolled_back"), [])
 
 
+def two_steps(saga: Lines) -> None:
+    saga.at(S.A).run(one).on(reject, S.B).then(S.B)
+    saga.at(S.B).run(two).then(S.C)
+
+
 def test_a_rollback_to_a_state_that_was_not_begun_is_refused() -> None:
     run = drive(three_steps)
     run.succeeds(ONE)
     error = run.refused(e.RollbackRequested("bob", to="C"))
     assert (str(error), error.exit_code) == ("the run cannot go back to C; it can to: A, B", 7)
+    left = drive(two_steps)
+    left.send("reject")
+    left.claim()
+    assert left.stack == ["A#1 dropped", "B#1 started"]
+    assert str(left.refused(e.RollbackRequested("bob", to="A"))) == "the run cannot go back to A; it can to: B"
     fresh = drive(lambda saga: saga.at(S.A).wait(defer, deadline=hours(1)).then(S.B, timed_out=S.C))
     assert str(fresh.refused(e.RollbackRequested("bob", to="A"))) == "the run cannot go back to A; it can to: none"
 

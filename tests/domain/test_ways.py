@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from saga_engine.domain import commands as c
+from saga_engine.domain import events as e
 from saga_engine.domain.chart import Budget
 from saga_engine.domain.definition.values import Retry, hours, seconds
 from saga_engine.domain.snapshot import Parked
-from tests.domain.driver import CANCEL, PAUSE, RESUME, RETRY, SKIP, Drive, drive, event
+from tests.domain.driver import CANCEL, PAUSE, RESUME, RETRY, SKIP, WORKER, Drive, drive, event
 from tests.domain.sagas import (
     NINE,
     ONE,
@@ -150,6 +151,20 @@ def test_a_parked_event_is_forgotten_with_its_time() -> None:
     decision = run.fires("forget")
     assert decision.commands == (c.CloseTask("r.2"), c.CloseTask("r.2.1"), c.TakeEvent(2, "expired"))
     assert (run.run.status, run.beside) == ("running", [])
+
+
+def test_a_parked_event_that_is_forgotten_takes_no_other_with_it() -> None:
+    run = drive(odd_event)
+    run.send("defer")
+    run.passes(hours(1))
+    run.send("defer")
+    assert len([line for line in run.beside if line == "event A: parked W16"]) == 2
+    first = next(task for task in run.run.tasks if task.outcome == "forget" and task.about == 2)
+    run.now = first.due_at or run.now
+    run.claim("forget")
+    run.tell(e.TimerFired(first.name, 1, WORKER))
+    assert run.beside == ["event A: parked W16", "forget A: due 7 days, 1:00:00"]
+    assert [waiting.number for waiting in run.run.inbox] == [3]
 
 
 def test_a_parked_event_is_offered_anew_to_the_next_state() -> None:

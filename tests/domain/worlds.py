@@ -175,9 +175,10 @@ class World:
                 "the same arguments, another decision"
             )
         assert (before.visits, bool(decision.commands)) == (visits, decision.after is not before)
-        if decision.commands:
-            self.journal.append((event, before, decision))
-        self.run = decision.after
+        if not decision.commands:
+            return True
+        self.journal.append((event, before, decision))
+        self.run = read_back(decision.after)
         return True
 
     # --- workers
@@ -296,6 +297,12 @@ class World:
 
     def commands(self) -> list[c.Command]:
         return [command for _, _, decision in self.journal for command in decision.commands]
+
+
+def read_back(run: Snapshot) -> Snapshot:
+    """The run in the order in which the store reads its rows; no decision may depend on another one."""
+    tasks = sorted(run.tasks, key=lambda task: (task.position, task.name))
+    return replace(run, tasks=tuple(tasks), results=tuple(sorted(run.results, key=lambda result: result.revision)))
 
 
 Move = tuple[Callable[[World, int], None], int]
