@@ -18,7 +18,7 @@ from saga_engine.actions.copy.preflight import preflight
 from saga_engine.actions.copy.swap import cut_over
 from saga_engine.actions.copy.validate import validate
 from saga_engine.actions.notify import Noticed, tell
-from saga_engine.errors import BadInput, MoveError, NotFound
+from saga_engine.errors import BadInput, EffectNotSupported, MoveError, NotFound, SettingsError
 
 
 class S(Enum):
@@ -63,7 +63,9 @@ def tell_rolled_back(step: Step[Input]) -> None:
 
 go_live = Approval("dba", shows=validate, expires=hours(24))
 
-NET = Retry(8, first=seconds(1), cap=minutes(5), never_on=(BadInput, MoveError, NotFound))
+NET = Retry(
+    8, first=seconds(1), cap=minutes(5), never_on=(BadInput, EffectNotSupported, MoveError, NotFound, SettingsError)
+)
 """Databases and networks come back; what is wrong with the input, the table or the files does not go away."""
 BUSY = Retry(50, first=seconds(1), cap=minutes(1), never_on=(MoveError,))
 """For the lock on a table that others are using."""

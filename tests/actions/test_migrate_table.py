@@ -95,12 +95,18 @@ def test_a_rejection_leaves_the_target_as_it_was(
     assert [message["event"] for message in told()] == ["awaiting_cutover", "rolled_back"]
 
 
-def test_what_the_preflight_refuses_is_not_tried_again(engine: Engine, given: Input, target: Database) -> None:
-    run = engine.start(saga, given.model_copy(update={"table": "nothing", "notice": None}), key="first").id
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [({"table": "nothing"}, "there is no such table in the source"), ({"source": "nowhere"}, "nowhere")],
+)
+def test_what_the_preflight_refuses_is_not_tried_again(
+    engine: Engine, given: Input, target: Database, wrong: dict[str, str], why: str
+) -> None:
+    run = engine.start(saga, given.model_copy(update={"notice": None, **wrong}), key="first").id
     engine.work(until_idle=True)
     assert (states(engine, run), target.tables()) == (("ROLLED_BACK", "rolled_back"), set())
     failures = [line for line in engine.history(run) if line.kind == "ActionFailed"]
-    assert ["there is no such table in the source" in str(line.event) for line in failures] == [True]
+    assert [why in str(line.event) for line in failures] == [True]
 
 
 @pytest.mark.parametrize(

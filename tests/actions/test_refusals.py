@@ -66,6 +66,9 @@ PAIRS = [f"{source} to {target}" for source in ("sqlite", "postgresql") for targ
 @pytest.mark.parametrize("pair", PAIRS)
 def test_a_missing_table(refused: Refused, pair: str) -> None:
     assert refused.by(pair, ["CREATE TABLE other (id bigint PRIMARY KEY)"]) == "there is no such table in the source"
+    said = refused.by(pair, ['CREATE TABLE "Items" (id bigint PRIMARY KEY)'])
+    assert said == "there is no such table in the source; did you mean Items?"
+    assert refused.by(pair, []) == "there is no such table in the source, which has no tables at all"
 
 
 @pytest.mark.parametrize("pair", PAIRS)
@@ -330,6 +333,15 @@ def test_rows_for_which_the_disk_has_no_room(refused: Refused, monkeypatch: pyte
     ]
     said = refused.by("sqlite to postgresql", create)
     assert said.startswith("the files need about 26 bytes, and ")
+
+
+def test_a_folder_for_exports_that_is_a_file(fresh_url: Fresh, exports: Path) -> None:
+    exports.touch()
+    source, target = Database(fresh_url("sqlite", "source")), Database(fresh_url("sqlite", "target"))
+    source.run("CREATE TABLE item (id integer PRIMARY KEY)")
+    with pytest.raises(CannotMove, match="exports is no folder in which you may write"):
+        Mover(move("item", exports / "deeper"), source, target).preflight()
+    assert target.rows("SELECT name FROM sqlite_master") == []
 
 
 def test_a_connection_that_nobody_has_named(fresh_url: Fresh, exports: Path) -> None:

@@ -85,6 +85,10 @@ class Dialect(Protocol):
         """The table, or None where there is none; ``CannotMove`` where the name means something else, as a view."""
 
     @abstractmethod
+    def tables(self, db: Connection, schema_name: str) -> list[str]:
+        """The names of the tables in a schema, for whoever has mistyped one."""
+
+    @abstractmethod
     def is_free(self, db: Connection, name: TableName) -> bool:
         """True if no table, view or index has this name."""
 

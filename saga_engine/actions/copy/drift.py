@@ -7,7 +7,10 @@ from saga_engine.errors import TargetChanged
 
 
 def refuse_drift(plan: Plan, now: Fingerprint) -> None:
-    """Raise ``TargetChanged`` if the target's schema is not the one that was planned for; its rows may differ."""
+    """Raise ``TargetChanged`` if the target is not the table that was planned for, as it was; its rows may differ.
+
+    They are in the kept table. A table that another migration has just put there is not the one that was looked at.
+    """
     if now.exists != plan.before.exists:
         difference = "it is there now and was not" if now.exists else "it was there and is gone"
         raise TargetChanged(table=plan.target, difference=difference)
@@ -15,3 +18,5 @@ def refuse_drift(plan: Plan, now: Fingerprint) -> None:
         raise TargetChanged(
             table=plan.target, difference="its columns, indexes, constraints, triggers or rights differ"
         )
+    if now.table != plan.before.table:
+        raise TargetChanged(table=plan.target, difference="another table has taken its name")

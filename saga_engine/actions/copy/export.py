@@ -13,6 +13,7 @@ from saga_engine.actions.copy.reading import Asked, source_rows
 from saga_engine.domain.definition.facts import Step
 from saga_engine.domain.definition.values import Outcome
 from saga_engine.errors import AttemptEnded, MoveError
+from saga_engine.failpoints import hit
 
 CHUNKS_MAX: Final = 1_000_000
 
@@ -74,6 +75,7 @@ def _chunks(step: Step[Move], plan: Plan, folder: Path, old: list[Path]) -> Iter
                 with source.transaction() as asked:
                     upper = rows.cut(asked, lower, None, plan.chunk_rows)
                     chunk = folders.write_chunk(folder, number, lower, upper, rows.read(asked, lower, upper))
+            hit("copy.chunk.written")
             yield chunk, is_new
             if chunk.upper is None:
                 return

@@ -70,9 +70,14 @@ class NewIndex(Frozen):
 
 
 class Fingerprint(Frozen):
-    """What must be the same again after a rollback. *identity* is the table's storage, *shape* a hash of its schema."""
+    """What must be the same again after a rollback.
+
+    *table* is which table it is (another one under its name is another), *identity* its storage, *shape* a hash of its
+    schema. *table* is empty where the database can move a table about by itself.
+    """
 
     exists: bool
+    table: str = ""
     identity: str = ""
     shape: str = ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
@@ -68,8 +69,12 @@ def _table(here: Asked, written: TableName) -> Table:
     with here.transaction() as db:
         name = here.dialect.resolve(db, written)
         table = here.dialect.describe(db, name)
+        others = here.dialect.tables(db, name.schema_name)
     if table is None:
-        raise CannotMove(table=name, problems="there is no such table in the source")
+        near = get_close_matches(name.name.lower(), [other.lower() for other in others], n=1)
+        found = [other for other in others if other.lower() in near]
+        hint = f"; did you mean {found[0]}?" if found else "" if others else ", which has no tables at all"
+        raise CannotMove(table=name, problems=f"there is no such table in the source{hint}")
     return table
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -44,8 +45,10 @@ def found(here: Asked, there: Asked, table: Table, target: TableName, existing: 
 
 
 def room(exports: Path, needed_bytes: int) -> list[str]:
-    """Compare the free space of the disk that will hold the chunk files."""
+    """Look at the disk that will hold the chunk files: may this user write there, and is there space."""
     folder = next(path for path in (exports.absolute(), *exports.absolute().parents) if path.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        return [f"the files cannot be written to {exports}: {folder} is no folder in which you may write"]
     free_bytes = shutil.disk_usage(folder).free
     if free_bytes >= needed_bytes:
         return []

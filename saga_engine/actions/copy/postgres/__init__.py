@@ -7,6 +7,7 @@ from saga_engine.actions.copy.postgres.catalog import (
     missing_types,
     new_text_is_binary,
     resolve,
+    tables,
 )
 from saga_engine.actions.copy.postgres.fingerprint import fingerprint
 from saga_engine.actions.copy.postgres.look import classes, look
@@ -19,5 +20,5 @@ from saga_engine.actions.copy.postgres.swap import swap
 __all__ = [
     "classes", "create_staging", "describe", "drop_staging", "fingerprint", "finish_staging", "identity", "is_free",
     "look", "missing_types", "new_text_is_binary", "prepare", "refusals", "resolve", "rights_to_read",
-    "rights_to_replace", "rows", "swap", "unfit", "unusable",
+    "rights_to_replace", "rows", "swap", "tables", "unfit", "unusable",
 ]  # fmt: skip

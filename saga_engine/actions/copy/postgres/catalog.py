@@ -63,6 +63,9 @@ SELECT pg_catalog.pg_postmaster_start_time() AT TIME ZONE 'UTC' || ':' || d.oid 
   FROM pg_catalog.pg_database d LEFT JOIN (pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n
        ON n.oid = c.relnamespace AND n.nspname = %s AND c.relname = %s) ON true
  WHERE d.datname = pg_catalog.current_database()"""
+_TABLES: Final = """
+SELECT c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = %s AND c.relkind IN ('r', 'p')"""
 _MISSING_TYPES: Final = "SELECT t FROM unnest(%s::text[]) AS t WHERE to_regtype(t) IS NULL ORDER BY t"
 
 
@@ -107,6 +110,11 @@ def describe(db: Connection, table: TableName) -> Table | None:
         ),
         triggers=tuple(db.exec_driver_sql(_TRIGGERS, (found.oid,)).scalars()),
     )
+
+
+def tables(db: Connection, schema_name: str) -> list[str]:
+    """See ``dialect.Dialect``."""
+    return list(db.exec_driver_sql(_TABLES, (schema_name,)).scalars())
 
 
 def is_free(db: Connection, name: TableName) -> bool:

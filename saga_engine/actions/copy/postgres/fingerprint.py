@@ -13,7 +13,7 @@ from saga_engine.actions.copy.postgres import sql
 
 # Everything that a person could have changed about the table, in a fixed order; its rows and statistics left out.
 _TABLE: Final = """
-SELECT c.oid::text || ':' || c.relfilenode::text AS identity, jsonb_build_array(
+SELECT c.oid::text AS oid, c.oid::text || ':' || c.relfilenode::text AS identity, jsonb_build_array(
     c.relkind, c.relpersistence, c.relrowsecurity, c.relforcerowsecurity, c.relreplident, c.reloptions::text,
     c.reltablespace::text, c.relacl::text, pg_get_userbyid(c.relowner), obj_description(c.oid, 'pg_class'),
     (SELECT jsonb_agg(jsonb_build_array(a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity,
@@ -36,4 +36,5 @@ def fingerprint(db: Connection, table: TableName) -> Fingerprint:
     found = db.exec_driver_sql(_TABLE, (table.schema_name, table.name)).one_or_none()
     if found is None:
         return Fingerprint(exists=False)
-    return Fingerprint(exists=True, identity=found.identity, shape=sha256(found.shape.encode()).hexdigest())
+    shape = sha256(found.shape.encode()).hexdigest()
+    return Fingerprint(exists=True, table=found.oid, identity=found.identity, shape=shape)

@@ -73,6 +73,12 @@ def describe(db: Connection, table: TableName) -> Table | None:
     )
 
 
+def tables(db: Connection, schema_name: str) -> list[str]:
+    """See ``dialect.Dialect``."""
+    del schema_name
+    return list(db.exec_driver_sql("SELECT name FROM main.sqlite_master WHERE type = 'table'").scalars())
+
+
 def is_free(db: Connection, name: TableName) -> bool:
     """See ``dialect.Dialect``."""
     return not db.exec_driver_sql("SELECT 1 FROM main.sqlite_master WHERE name = ? COLLATE NOCASE", (name.name,)).all()
