@@ -14,9 +14,9 @@ def refuse_drift(plan: Plan, now: Fingerprint) -> None:
     if now.exists != plan.before.exists:
         difference = "it is there now and was not" if now.exists else "it was there and is gone"
         raise TargetChanged(table=plan.target, difference=difference)
+    if now.table != plan.before.table:
+        raise TargetChanged(table=plan.target, difference="another table has taken its name")
     if now.shape != plan.before.shape:
         raise TargetChanged(
             table=plan.target, difference="its columns, indexes, constraints, triggers or rights differ"
         )
-    if now.table != plan.before.table:
-        raise TargetChanged(table=plan.target, difference="another table has taken its name")

@@ -24,13 +24,12 @@ def fingerprint(db: Connection, table: TableName) -> Fingerprint:
     objects = db.exec_driver_sql(_OBJECTS, (table.name,)).all()
     if not objects:
         return Fingerprint(exists=False)
-    shape = json.dumps([[row.type, row.name, row.sql] for row in objects])
-    shape = sha256(shape.encode()).hexdigest()
+    shape = sha256(json.dumps([[row.type, row.name, row.sql] for row in objects]).encode()).hexdigest()
     if db.exec_driver_sql("PRAGMA main.auto_vacuum").scalar() != 0:
         return Fingerprint(exists=True, identity=_contents(db, table), shape=shape)
-    pages = {row.name: row.rootpage for row in objects if row.type == "table"}
+    page = next((str(row.rootpage) for row in objects if row.type == "table"), "")
     identity = json.dumps([[row.name, row.rootpage] for row in objects])
-    return Fingerprint(exists=True, table=json.dumps(pages), identity=identity, shape=shape)
+    return Fingerprint(exists=True, table=page, identity=identity, shape=shape)
 
 
 def _contents(db: Connection, table: TableName) -> str:
