@@ -73,18 +73,18 @@ class Claiming:
             self.due = claims.look(db, self._menu)
         taken = self._claim("timer", TIMERS_MAX) if _is_due(self.due.timer, now) else []
         self._timer_taken = _is_due(self.due.timer, now)
-        taken += self._actions(free, size) if _is_due(self.due.action, now) else []
+        taken += self._actions(free) if _is_due(self.due.action, now) else []
         self._schedule(now)
         return taken
 
-    def _actions(self, free: int, size: int) -> list[Claimed]:
+    def _actions(self, free: int) -> list[Claimed]:
         """Actions for the free slots. A suspect runs alone: it may take its neighbours with it."""
         self._last_claim = monotonic()
         self.backlog = True
         if self._runs_alone():
             return []
         if self.due.suspect:
-            if free == size and not self._mine():
+            if free > 0 and not self._mine():
                 return self._suspect()
             if self._waits_to_be_empty():
                 return []
