@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -117,12 +118,23 @@ def saga() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Do what *arguments* say and return the exit code. Nothing is raised: every trouble is a line on stderr."""
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal that cannot show a character gets its escape, not a traceback.
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # both are text files
+    _open_streams()
     try:
         code = saga.main(list(arguments), prog_name="saga", standalone_mode=False, obj=Options())
         sys.stdout.flush()
     except BaseException as error:  # noqa: BLE001  no user ever sees a traceback
         return trouble.told(error)
     return code if isinstance(code, int) else 0
+
+
+def _open_streams() -> None:
+    """Have all three, also where the caller has closed some; a character that one cannot carry becomes its escape.
+
+    The numbers of closed ones are taken, too: a database would get them, and what a library says to standard error.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            number = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # both are text files

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from difflib import get_close_matches
@@ -63,12 +64,20 @@ def told(error: BaseException) -> int:
         case click.Abort() | KeyboardInterrupt():
             return CTRL_C
         case BrokenPipeError():
-            # Who read us has gone. Python would complain of it once more at its end, so it gets another pipe.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _forget_output()  # who read us has gone
+            return FAILED
+        case OSError(errno=errno.ENOSPC, filename=None):
+            _forget_output()
+            _say("no room is left where standard output goes", "free some, or send it elsewhere")
             return FAILED
         case _:
             return _unexpected(error)
     return USAGE
+
+
+def _forget_output() -> None:
+    """Let what is left of standard output go nowhere: Python would complain of it once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def note(text: str) -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,22 @@ def test_a_reader_that_goes_away_is_no_trouble(saga: Place) -> None:
     saga.work()
     out, err = following.communicate(timeout=30)
     assert (out, err) == ("1\n", "")
+
+
+@pytest.mark.parametrize(
+    ("redirected", "code", "told"),
+    [
+        (">/dev/full", 1, "error: no room is left where standard output goes\n"),
+        (">&-", 0, ""),
+        ("<&-", 0, ""),
+        ("2>&-", 0, ""),
+    ],
+)
+def test_streams_that_are_full_or_closed(saga: Place, redirected: str, code: int, told: str) -> None:
+    shell = ["sh", "-c", f"exec {sys.executable} -m saga_engine approvals --json -q {redirected}"]
+    done = subprocess.run(shell, cwd=saga.folder, env=saga.environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr[: len(told)], "Traceback" in done.stderr) == (code, told, False)
+    assert bool(told) == bool(done.stderr)
 
 
 def test_what_nobody_expected_is_kept_in_a_file_without_secrets(saga: Place) -> None:
