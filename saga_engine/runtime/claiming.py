@@ -18,6 +18,8 @@ TIMERS_MAX: Final = 200
 """Timers that are claimed at once: they need no slot."""
 GAP_SECONDS: Final = 0.02
 """Between two claims while more is due than there are slots: claims are batches."""
+DOUBT_RENEWALS: Final = 3
+"""After so many renewals a claim of which nobody heard has been handed back."""
 FINDINGS_SECONDS: Final = 10.0
 WINDOWS: Final = 4
 """Of so many leases a worker keeps its free slots free for one, where it sees a suspect that has to run alone."""
@@ -38,6 +40,7 @@ class Claiming:
         self._next_look = self._next_round = self._next_findings = 0.0
         self._last_claim = 0.0
         self._timer_taken = True
+        self._in_doubt_until = 0.0
         self._alone: Lease | None = None
         self._holds_back_until = self._holds_back_again = 0.0
 
@@ -49,7 +52,7 @@ class Claiming:
     @property
     def idle(self) -> bool:
         """The last look found nothing to run, now or after a back-off; timers may be due later."""
-        return self.due.action is None and not self._timer_taken
+        return self.due.action is None and not self._timer_taken and monotonic() >= self._in_doubt_until
 
     def soon(self, seconds: float = 0.0) -> None:
         """Something will be due in *seconds*."""
@@ -119,6 +122,7 @@ class Claiming:
         try:
             return retrying(store, lambda db: claims.claim(db, self._me, self._menu, kind, limit, store.clock(db)))
         except errors.OutcomeUnknown:
+            self._in_doubt_until = monotonic() + DOUBT_RENEWALS * self._limits.renew_seconds
             return []
 
     def _schedule(self, now: datetime) -> None:

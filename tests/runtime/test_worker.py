@@ -1,0 +1,478 @@
+"""The worker: until idle, draining, losing its lease, losing the store, hanging threads, and its neighbours."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from saga_engine.domain.definition.values import Retry, seconds
+from saga_engine.errors import OutcomeUnknown, StoreUnreachable
+from saga_engine.failpoints import switched_on
+from saga_engine.runtime.engine import Engine
+from saga_engine.store import claims, incarnations
+from saga_engine.store.schema import incarnations as lives
+from saga_engine.store.schema import tasks
+from tests.runtime import plays
+from tests.runtime.conftest import Opened, action_threads, working
+from tests.runtime.plays import Value
+
+
+def status(engine: Engine, runs: list[str]) -> Counter[str]:
+    return Counter(engine.get(run).status for run in runs)
+
+
+def ends(engine: Engine) -> list[str | None]:
+    """How the workers of this store have ended, in the order of their beginning."""
+    with engine.store.read() as db:
+        return list(db.execute(sa.select(lives.c.ended_how).order_by(lives.c.started_at)).scalars())
+
+
+def holders(engine: Engine) -> list[str | None]:
+    with engine.store.read() as db:
+        return list(db.execute(sa.select(tasks.c.leased_by)).scalars())
+
+
+def crashes(engine: Engine) -> list[int]:
+    with engine.store.read() as db:
+        return list(db.execute(sa.select(tasks.c.crashes)).scalars())
+
+
+# --- until idle
+
+
+def test_idle_is_when_only_people_are_waited_for(opened: Opened) -> None:
+    engine = opened(plays.gated(), plays.waiting())
+    runs = [engine.start(saga, {}).id for saga in ("gated", "waiting")]
+    begun = time.monotonic()
+    assert engine.work(until_idle=True) == 0
+    assert status(engine, runs) == {"waiting": 2}
+    assert time.monotonic() - begun < 10
+
+
+def test_idle_is_not_before_the_last_back_off_is_over(opened: Opened) -> None:
+    engine = opened(plays.saga(retry=Retry(3, first=seconds(0.3))))
+    with plays.playing("p", one=plays.raising(ValueError("bad"), 2)):
+        run = engine.start("play", {"name": "p"}).id
+        begun = time.monotonic()
+        engine.work(until_idle=True)
+        took = time.monotonic() - begun
+    assert (engine.get(run).status, took > 0.9) == ("completed", True)
+
+
+def test_an_empty_store_is_idle_at_once(opened: Opened) -> None:
+    engine = opened(plays.saga(), poll_seconds=30)
+    begun = time.monotonic()
+    assert engine.work(until_idle=True) == 0
+    assert time.monotonic() - begun < 5
+
+
+def test_what_another_process_starts_is_found_by_polling(opened: Opened) -> None:
+    here, there = opened(plays.saga()), opened(plays.saga())
+    with working(here):
+        run = there.start("play", {}).id
+        plays.until(lambda: there.get(run).ended, 10)
+
+
+# --- ends and leaks
+
+
+def test_a_worker_leaves_no_thread_and_no_lease_and_an_engine_no_connection(opened: Opened, made_url: str) -> None:
+    before = threading.active_count()
+    engine = opened(plays.saga())
+    runs = [engine.start("play", {}).id for _ in range(20)]
+    assert engine.work(concurrency=5, until_idle=True) == 0
+    assert (status(engine, runs), action_threads(), threading.active_count()) == ({"completed": 20}, [], before)
+    assert (ends(engine), holders(engine)) == (["released"], [])
+    engine.close()
+    if made_url.startswith("postgresql"):
+        database = sa.create_engine(made_url, poolclass=sa.NullPool)
+        others = sa.text(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+        def alone() -> bool:
+            with database.connect() as db:
+                return int(db.execute(others).scalar_one()) == 0
+
+        plays.until(alone, 5)
+
+
+def test_a_worker_that_is_stopped_hands_back_what_ends_in_time_and_counts_nothing(opened: Opened) -> None:
+    engine = opened(plays.saga(retry=Retry(1)))
+    with plays.playing("p") as play:
+        play.acts["one"] = play.waits
+        run = engine.start("play", {"name": "p"}).id
+        with working(engine):
+            assert play.began.wait(10)
+            begun = time.monotonic()
+        took = time.monotonic() - begun
+    (task,) = engine.get(run).tasks
+    assert (play.told, took < 5) == (["one", "cancelled"], True)
+    assert (task.leased_by, task.failures, task.crashes, task.attempt, engine.get(run).revision) == (None, 0, 0, 1, 1)
+    assert ends(engine) == ["released"]
+
+
+def test_a_worker_that_is_stopped_records_what_succeeds_in_time(opened: Opened) -> None:
+    engine = opened(plays.saga(), grace_seconds=5)
+
+    def one(step: Any) -> Value:
+        play.began.set()
+        while not step.cancelled:
+            time.sleep(0.005)
+        return Value(n=4)
+
+    with plays.playing("p", one=one) as play:
+        run = engine.start("play", {"name": "p"}).id
+        with working(engine):
+            assert play.began.wait(10)
+    assert (engine.get(run).state, engine.get(run).results["ONE"]["n"], play.told) == ("TWO", 4, ["one"])
+    assert holders(engine) == [None]
+
+
+def test_what_does_not_end_in_the_grace_is_handed_back_with_the_name_of_its_runner(opened: Opened) -> None:
+    engine = opened(plays.saga())
+    with plays.playing("p") as play:
+        play.acts["one"] = play.hangs
+        engine.start("play", {"name": "p"})
+        with working(engine):
+            assert play.began.wait(10)
+            begun = time.monotonic()
+        assert 0.4 <= time.monotonic() - begun < 5
+        with engine.store.read() as db:
+            (row,) = db.execute(sa.select(tasks.c.leased_by, tasks.c.lost_by, tasks.c.lost_dead, tasks.c.crashes))
+        assert (row.leased_by, row.lost_dead, row.crashes, " pid " in row.lost_by) == (None, False, 0, True)
+        assert ends(engine) == ["released"]
+
+
+def test_half_of_the_slots_hanging_is_an_exit_of_75_and_the_rest_is_handed_back(opened: Opened) -> None:
+    engine = opened(plays.saga(timeout=seconds(0.1), retry=Retry(1)))
+    with plays.playing("p") as play:
+        play.acts["one"] = play.hangs
+        engine.start("play", {"name": "p"})
+        assert engine.work(concurrency=2) == 75
+        assert holders(engine) == [None]
+
+
+def _sleep(step: Any, limit: float) -> Value:
+    until = time.monotonic() + limit
+    while not step.cancelled and time.monotonic() < until:
+        time.sleep(0.01)
+    return Value()
+
+
+# --- leases
+
+
+def test_a_worker_whose_life_was_ended_drops_what_it_held_and_begins_a_new_one(opened: Opened) -> None:
+    engine = opened(plays.saga(), renew_seconds=0.1)
+    seen: list[bool] = []
+
+    def one(step: Any) -> Value:
+        play.began.set()
+        if step.attempt == 1:
+            plays.until(lambda: step.cancelled)
+            seen.append(step.cancelled)
+        return Value(n=step.attempt)
+
+    with plays.playing("p", one=one) as play:
+        run = engine.start("play", {"name": "p"}).id
+        with working(engine):
+            assert play.began.wait(10)
+            _end_all(engine, "expired")
+            plays.until(lambda: engine.get(run).ended)
+    assert (engine.get(run).results["ONE"]["n"], seen, play.told) == (2, [True], ["one", "one", "two"])
+    assert ends(engine) == ["expired", "released"]
+    assert [line.event["attempt"] for line in engine.history(run) if line.kind == "ActionSucceeded"] == [2, 1]
+
+
+def _end_all(engine: Engine, how: str) -> None:
+    with engine.store.write() as db:
+        for row in incarnations.living(db):
+            incarnations.end(db, row.id, engine.store.clock(db), how)
+
+
+def test_a_lost_lease_is_no_reason_to_give_up_though_all_slots_were_busy(opened: Opened) -> None:
+    engine = opened(plays.saga(), renew_seconds=0.1, grace_seconds=5)
+    with plays.playing("p") as play:
+        play.acts["one"] = lambda step: play.waits(step) if step.attempt == 1 else Value()
+        runs = [engine.start("play", {"name": "p"}).id for _ in range(2)]
+        with working(engine, concurrency=2):
+            plays.until(lambda: play.told.count("one") == 2)
+            _end_all(engine, "expired")
+            plays.until(lambda: all(engine.get(run).ended for run in runs))
+    assert status(engine, runs) == {"completed": 2}
+    assert ends(engine) == ["expired", "released"]
+
+
+def test_a_worker_takes_over_what_an_ended_one_held(opened: Opened) -> None:
+    engine = opened(plays.saga())
+    run = engine.start("play", {})
+    with engine.store.write() as db:
+        now = engine.store.clock(db)
+        birth = incarnations.Birth("gone", "db-9", 1, "/nowhere", 1, 1, "", ("default",), {}, {}, 8)
+        incarnations.begin(db, birth, now - timedelta(seconds=60), timedelta(seconds=15))
+        menu = claims.Menu(("default",), (engine.door.pin(next(iter(engine.registry))),))
+        assert len(claims.claim(db, "gone", menu, "action", 10, now)) == 1
+    engine.work(until_idle=True)
+    assert engine.get(run.id).status == "completed"
+    assert ends(engine) == ["expired", "released"]
+
+
+def test_a_claim_whose_answer_was_lost_is_handed_back_by_the_renewals(opened: Opened) -> None:
+    """T1 committed and nobody heard of it: the worker holds a task that it does not know."""
+    engine = opened(plays.saga(), renew_seconds=0.1)
+    with working(engine) as worker:
+        plays.until(lambda: hasattr(worker, "_claiming"))
+        worker._claiming._next_look = float("inf")
+        time.sleep(0.2)
+        run = engine.start("play", {}).id
+        with engine.store.write() as db:
+            now = engine.store.clock(db)
+            menu = worker._claiming._menu
+            assert len(claims.claim(db, worker._me.id, menu, "action", 10, now)) == 1
+        plays.until(lambda: holders(engine) == [None], 10)
+        assert crashes(engine) == [0]
+        worker._claiming._next_look = 0.0
+        plays.until(lambda: engine.get(run).ended)
+    assert engine.get(run).status == "completed"
+
+
+def test_a_late_attempt_does_not_take_the_place_of_the_one_that_follows_it(opened: Opened) -> None:
+    """Both run in one worker, under one task's name; the first comes back while the second is at it."""
+    engine = opened(plays.saga(timeout=seconds(0.3), retry=Retry(3, first=seconds(0.01))))
+    first, second = threading.Event(), threading.Event()
+
+    def one(step: Any) -> Value:
+        if step.attempt == 1:
+            first.wait(20)
+            return Value(n=1)
+        play.began.set()
+        second.wait(0.25)
+        return Value(n=step.attempt)
+
+    with plays.playing("p", one=one) as play:
+        run = engine.start("play", {"name": "p"}).id
+        with working(engine, concurrency=4):
+            assert play.began.wait(15)
+            first.set()
+            plays.until(lambda: engine.get(run).ended, 10)
+    assert (engine.get(run).status, engine.get(run).results["ONE"]["n"], play.told) == (
+        "completed",
+        2,
+        ["one", "one", "two"],
+    )
+
+
+def test_an_end_that_was_asked_for_is_not_asked_of_the_next_attempt(opened: Opened) -> None:
+    """Renewals tell which attempts are to end; the next attempt has the same task and another number."""
+    engine = opened(plays.saga(timeout=seconds(0.15), retry=Retry(3, first=seconds(0.01))), renew_seconds=0.1)
+
+    def one(step: Any) -> Value:
+        if step.attempt == 1:
+            return play.waits(step)
+        time.sleep(0.1)
+        return Value(n=99 if step.cancelled else step.attempt)
+
+    with plays.playing("p", one=one) as play:
+        run = engine.start("play", {"name": "p"}).id
+        engine.work(until_idle=True)
+    assert engine.get(run).results["ONE"]["n"] == 2
+
+
+def test_a_person_who_parks_the_attempt_ends_it(opened: Opened) -> None:
+    """A cancel reaches a step that somebody else's worker runs: it sees `cancelled` at the next renewal."""
+    here, there = opened(plays.saga(), renew_seconds=0.1), opened(plays.saga())
+    with plays.playing("p") as play:
+        play.acts["one"] = play.waits
+        run = here.start("play", {"name": "p"}).id
+        with working(here):
+            assert play.began.wait(10)
+            there.cancel(run)
+            plays.until(lambda: there.get(run).ended, 10)
+    assert (there.get(run).status, play.told) == ("cancelled", ["one", "cancelled", "undo one"])
+
+
+# --- suspects
+
+
+def test_a_task_that_killed_its_worker_runs_alone(opened: Opened) -> None:
+    engine = opened(plays.saga())
+    together: list[int] = []
+
+    def one(step: Any) -> Value:
+        running.add(step.run_id)
+        time.sleep(0.05)
+        if step.run_id == suspect:
+            together.append(len(running))
+        time.sleep(0.05)
+        running.discard(step.run_id)
+        return Value()
+
+    running: set[str] = set()
+    with plays.playing("p", one=one):
+        suspect = engine.start("play", {"name": "p"}).id
+        with engine.store.write() as db:
+            db.execute(
+                sa.update(tasks)
+                .where(tasks.c.kind == "step")
+                .values(crashes=1, lost_by="db-1 pid 7", lost_dead=True, attempt=1)
+            )
+        runs = [suspect, *(engine.start("play", {"name": "p"}).id for _ in range(6))]
+        engine.work(concurrency=8, until_idle=True)
+    assert (together, status(engine, runs)) == ([1], {"completed": 7})
+
+
+def test_others_do_not_starve_while_a_suspect_waits_for_an_empty_worker(opened: Opened) -> None:
+    """What runs may take hours: the free slots wait for the suspect no longer than a lease at a time."""
+    engine = opened(plays.saga(), lease_seconds=0.6, renew_seconds=0.2)
+    with plays.playing("p") as play, plays.playing("q"):
+        play.acts["one"] = play.hangs
+        long = engine.start("play", {"name": "p"}).id
+        with working(engine, concurrency=4):
+            assert play.began.wait(10)
+            suspect = engine.start("play", {"name": "q"}).id
+            with engine.store.write() as db:
+                db.execute(sa.update(tasks).where(tasks.c.run_id == suspect).values(crashes=1))
+            other = engine.start("play", {"name": "q"}).id
+            plays.until(lambda: engine.get(other).ended, 10)
+            assert not engine.get(suspect).ended
+            play.gate.set()
+            plays.until(lambda: engine.get(suspect).ended and engine.get(long).ended, 20)
+
+
+def test_a_task_with_which_three_workers_died_waits_for_a_person(opened: Opened) -> None:
+    engine = opened(plays.saga())
+    with plays.playing("p") as play:
+        run = engine.start("play", {"name": "p"}).id
+        with engine.store.write() as db:
+            db.execute(sa.update(tasks).values(crashes=3, lost_by="db-1 pid 7", lost_dead=True, attempt=3))
+        engine.work(until_idle=True)
+        (task,) = engine.get(run).tasks
+        assert (task.parked, play.told) == ("W24", [])
+        assert task.error == "3 workers died while they held this task; last: db-1 pid 7"
+        engine.retry(run, actor="ann")
+        engine.work(until_idle=True)
+    assert engine.get(run).status == "completed"
+
+
+# --- the store goes away
+
+
+@pytest.mark.parametrize("made_url", ["postgresql"], indirect=True)
+def test_a_worker_goes_on_when_the_server_ended_its_connections(opened: Opened, made_url: str) -> None:
+    engine = opened(plays.saga())
+    database = sa.create_engine(made_url, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
+    with plays.playing("p", one=lambda step: _sleep(step, 0.02)):
+        runs = [engine.start("play", {"name": "p"}).id for _ in range(60)]
+        with working(engine):
+            while not all(engine.get(run).ended for run in runs):
+                with database.connect() as db:
+                    db.exec_driver_sql(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                        "WHERE datname = current_database() AND pid <> pg_backend_pid() "
+                        "AND application_name LIKE 'saga%%'"
+                    )
+                time.sleep(0.2)
+    assert status(engine, runs) == {"completed": 60}
+    for run in runs:
+        assert [line.kind for line in engine.history(run)] == ["RunStarted", "ActionSucceeded", "ActionSucceeded"]
+
+
+def test_a_worker_waits_for_a_store_that_is_away_and_goes_on_with_what_it_held(opened: Opened, made_url: str) -> None:
+    """Longer than a lease; nobody else has ended its life, so that nothing is lost and nothing done twice."""
+    engine = opened(plays.saga(), lease_seconds=1, renew_seconds=0.2)
+    away = Away(made_url)
+    with plays.playing("p") as play:
+        play.acts["one"] = play.waits
+        run = engine.start("play", {"name": "p"}).id
+        with working(engine):
+            assert play.began.wait(10)
+            with away:
+                play.gate.set()
+                time.sleep(2)
+            plays.until(lambda: engine.get(run).ended, 40)
+    assert (engine.get(run).status, play.told) == ("completed", ["one", "two"])
+    assert ends(engine) == ["released"]
+
+
+class Away:
+    """A store that nobody can write to: locked by another on SQLite, with no connection allowed on PostgreSQL."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = sa.create_engine(url, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
+        self._name = self._engine.url.database
+
+    def __enter__(self) -> None:
+        self._db = self._engine.connect()
+        if self._engine.dialect.name == "sqlite":
+            self._db.exec_driver_sql("BEGIN EXCLUSIVE")
+            return
+        self._db.exec_driver_sql(f"ALTER DATABASE {self._name} CONNECTION LIMIT 0")
+        self._allowed(allowed=False)
+        self._db.exec_driver_sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+    def _allowed(self, *, allowed: bool) -> None:
+        admin = sa.create_engine(
+            self._engine.url.set(database="postgres"), poolclass=sa.NullPool, isolation_level="AUTOCOMMIT"
+        )
+        with admin.connect() as db:
+            db.exec_driver_sql(f"ALTER DATABASE {self._name} ALLOW_CONNECTIONS {str(allowed).lower()}")
+
+    def __exit__(self, *_: object) -> None:
+        if self._engine.dialect.name == "sqlite":
+            self._db.exec_driver_sql("ROLLBACK")
+        else:
+            self._allowed(allowed=True)
+            self._db.exec_driver_sql(f"ALTER DATABASE {self._name} CONNECTION LIMIT -1")
+        self._db.close()
+
+
+def test_an_answer_to_commit_that_never_came_is_asked_for_and_nothing_is_done_twice(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every third COMMIT of the worker takes effect, and its answer is lost."""
+    engine = opened(plays.saga(), renew_seconds=0.1)
+    count = [0]
+    commit = type(engine.store)._commit
+
+    def lossy(store: Any, transaction: Any) -> None:
+        commit(store, transaction)
+        count[0] += 1
+        if count[0] % 3 == 0:
+            raise OutcomeUnknown(url=store.url, reason="the test lost it")
+
+    with plays.playing("p") as play:
+        runs = [engine.start("play", {"name": "p"}).id for _ in range(10)]
+        monkeypatch.setattr(type(engine.store), "_commit", lossy)
+        engine.work(until_idle=True)
+        monkeypatch.setattr(type(engine.store), "_commit", commit)
+    assert status(engine, runs) == {"completed": 10}
+    for run in runs:
+        lines = engine.history(run)
+        assert [line.revision for line in lines] == list(range(1, len(lines) + 1))
+        assert [line.kind for line in lines].count("ActionSucceeded") == 2
+    assert Counter(play.told) == {"one": 10, "two": 10}
+
+
+def test_a_store_error_in_the_middle_of_a_batch_loses_nothing(opened: Opened) -> None:
+    engine = opened(plays.saga())
+    runs = [engine.start("play", {}).id for _ in range(10)]
+    left = [6]
+
+    def fails(name: str) -> None:
+        if name in {"store.record.before_write", "store.write.before_commit"} and left[0] > 0:
+            left[0] -= 1
+            raise StoreUnreachable(url="the store", reason="the test says so")
+
+    with switched_on(fails):
+        engine.work(until_idle=True)
+    assert status(engine, runs) == {"completed": 10}
