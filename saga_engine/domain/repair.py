@@ -77,7 +77,7 @@ def _parked(draft: Draft) -> list[Task]:
 
 def _backs_off(task: Task) -> bool:
     """It failed and waits to be tried again. A busy target leaves an error and counts no failure."""
-    return task.kind in ACTIONS and task.error != "" and task.leased_by is None and task.ending is None
+    return task.error != "" and task.leased_by is None and task.ending is None
 
 
 def _way_parked(task: Task) -> bool:

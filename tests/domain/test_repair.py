@@ -75,7 +75,7 @@ def test_retry_of_a_step_that_met_a_busy_target_makes_it_due_now() -> None:
     assert run.line == ["step A: due 0:00:00"]
 
 
-@pytest.mark.parametrize("how", ["due", "running", "ending", "waiting"])
+@pytest.mark.parametrize("how", ["due", "running", "running again", "ending", "lost", "waiting"])
 def test_retry_where_nothing_is_parked_or_backs_off_is_refused(how: str) -> None:
     def write(saga: Lines) -> None:
         if how == "waiting":
@@ -86,8 +86,14 @@ def test_retry_where_nothing_is_parked_or_backs_off_is_refused(how: str) -> None
     run = drive(write)
     if how == "running":
         run.claim()
-    if how == "ending":
+    if how == "running again":
+        run.fails()
+        run.now = run.run.tasks[0].due_at or run.now
+        run.claim()
+    if how in ("ending", "lost"):
         run.times_out()
+    if how == "lost":
+        run.freed()
     error = run.refused(RETRY)
     assert (str(error), error.exit_code) == ("nothing to retry: no task is parked and none backs off", 7)
 
@@ -123,15 +129,29 @@ def test_skip_goes_on_without_a_step_that_returns_nothing_and_its_undo_stays() -
     assert (run.where, run.stack) == (("DONE", "completed"), ["A#1 done", "B#1 started"])
 
 
+def guarded(saga: Lines) -> None:
+    saga.at(S.A).run(one).then(S.B)
+    saga.at(S.B).run(nothing).when(moody_nothing, S.C).then(S.D)
+
+
 def test_a_skipped_step_whose_guard_raises_is_parked_and_its_guard_is_asked_again() -> None:
-    run = drive(lambda saga: saga.at(S.A).run(nothing).when(moody_nothing, S.B).then(S.C))
+    run = drive(guarded)
+    run.succeeds(ONE)
     run.fails()
     with Moody(raising=True):
         run.tell(SKIP)
-        assert (run.line, run.results) == (["step A: parked W16 then"], [])
+        assert (run.line, run.results) == (["step B: parked W16 then"], [f"one {ONE}"])
         run.tell(RETRY)
-        assert run.line == ["step A: parked W16 then"]
-    assert run.tell(RETRY).after.state == "B"
+        assert run.line == ["step B: parked W16 then"]
+    assert run.tell(RETRY).after.state == "C"
+
+
+def test_a_step_that_is_done_and_whose_guard_raised_cannot_be_skipped() -> None:
+    run = drive(guarded)
+    run.succeeds(ONE)
+    with Moody(raising=True):
+        run.succeeds()
+        assert run.refused(SKIP).exit_code == 7
 
 
 def test_skip_of_a_step_whose_result_is_needed_is_refused() -> None:

@@ -438,6 +438,19 @@ def test_a_refused_cancel_names_all_that_must_be_undone() -> None:
     assert str(run.refused(CANCEL)) == "B has no rolling-back state to go to, and A, B must be undone"
 
 
+def test_a_step_that_was_dropped_does_not_stand_in_the_way_of_a_cancel() -> None:
+    def write(saga: Lines) -> None:
+        saga.at(S.A).run(one).undo(back_one).on(reject, S.B).then(S.B)
+        saga.at(S.B).run(two).undo(back_two).then(S.DONE)
+        saga.rolls_back(S.BACK).to(S.UNDONE)
+        saga.rolls_back(S.C).to(S.UNDONE)
+
+    run = drive(write)
+    run.send("reject")
+    run.tell(CANCEL)
+    assert (run.where, run.stack) == (("B", "cancelled"), ["A#1 dropped", "B#1 dropped"])
+
+
 def test_a_cancel_that_ends_the_run_in_its_state_awaits_the_open_attempt_and_the_notice_before() -> None:
     def write(saga: Lines) -> None:
         saga.at(S.A, leaving=bye).run(one).reads_only().then(S.B)
