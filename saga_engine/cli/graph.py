@@ -46,7 +46,7 @@ def _found(here: Here, name: str) -> tuple[Saga[Any, Any], str | None]:
         run = here.engine.get(here.run(name))
     except (RunNotFound, StoreError) as error:
         # Where there is no store yet, sagas are all that can be drawn.
-        known = sorted({chart.name for chart in here.registry}) + list(error.facts.get("runs", ()))  # type: ignore[call-overload]
+        known = sorted({chart.name for chart in here.registry}) + list(error.facts.get("runs", ()))  # type: ignore[call-overload]  # a fact is any object
         raise NotFound(f"No saga and no run is called {name}.", run=name, runs=known) from None
     saga = here.engine.saga_of(run.id)
     if saga is None:

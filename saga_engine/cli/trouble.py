@@ -132,7 +132,7 @@ def _meant(error: SagaError) -> str:
     for typed, known in MEANT.items():
         if typed in error.facts and known in error.facts:
             names = error.facts[known]
-            listed = names.split(", ") if isinstance(names, str) else [str(name) for name in names]  # type: ignore[attr-defined]
+            listed = names.split(", ") if isinstance(names, str) else [str(name) for name in names]  # type: ignore[attr-defined]  # a fact is any object
             close = get_close_matches(str(error.facts[typed]), listed, n=2, cutoff=CLOSE)
             return f" Did you mean {' or '.join(close)}?" if close else ""
     return ""

@@ -14,7 +14,7 @@ from saga_engine.domain.definition.facts import MISSING, Facts
 from saga_engine.domain.definition.functions import named
 from saga_engine.domain.definition.saga import Saga
 from saga_engine.domain.definition.spec import spec
-from saga_engine.domain.definition.table import Activity, Gate, Group, RollBack, Row, Run, Wait
+from saga_engine.domain.definition.table import VISITS_MAX, Activity, Gate, Group, RollBack, Row, Run, Wait
 from saga_engine.domain.definition.values import Event, Retry, Verdict
 from saga_engine.domain.machine import Machine, Way
 from saga_engine.domain.snapshot import Snapshot
@@ -27,6 +27,7 @@ class Budget:
     """Bounds of one run, from the settings (SEMANTICS, "Constants")."""
 
     transitions: int = 10_000
+    visits: int = VISITS_MAX
     inbox: int = 1_000
     deferred: timedelta = timedelta(days=7)
     crashes: int = 3

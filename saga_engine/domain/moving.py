@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from saga_engine.domain import commands as c
 from saga_engine.domain.chart import may_overlap
-from saga_engine.domain.definition.table import Gate, RollBack, Run, Wait
+from saga_engine.domain.definition.table import VISITS_MAX, Gate, RollBack, Run, Wait
 from saga_engine.domain.draft import Draft, Halted
 from saga_engine.domain.snapshot import Parked, Task
 from saga_engine.domain.values import ENDINGS, Status
@@ -37,11 +37,17 @@ def take(
 def over_budget(draft: Draft, target: str) -> str:
     """Why the run may not go to *target* again; empty where it may."""
     visits = draft.run.visits.get(target, 0)
-    if visits >= draft.chart.rows[target].visits:
+    if visits >= visits_max(draft, target):
         return f"{target} was visited {visits} times, which is its limit"
     if draft.run.transitions >= draft.budget.transitions:
         return f"the run made {draft.run.transitions} transitions, which is the limit"
     return ""
+
+
+def visits_max(draft: Draft, target: str) -> int:
+    """How often a run may be in *target*: as ``at(visits=)`` says, else as the settings do."""
+    written = draft.chart.rows[target].visits
+    return draft.budget.visits if written == VISITS_MAX else written
 
 
 def move(draft: Draft, target: str, because: str, done: Task | None = None) -> None:

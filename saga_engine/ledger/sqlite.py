@@ -60,7 +60,7 @@ class Sqlite(Database):
         Some errors make SQLite roll back by itself (disk full, ON CONFLICT ROLLBACK); from then on every statement
         would be committed alone.
         """
-        driver: sqlite3.Connection = db.connection.driver_connection  # type: ignore[assignment]
+        driver: sqlite3.Connection = db.connection.driver_connection  # type: ignore[assignment]  # typed Any | None
         refused = False
 
         def authorize(action: int, *_details: str | None) -> int:

@@ -41,7 +41,10 @@ class Door:
         self.names = Names(store)
         self._pins: dict[str, int] = {}
         self.budget = Budget(
-            transitions=limits.transitions_max, inbox=limits.inbox_max, deferred=timedelta(days=limits.deferred_days)
+            transitions=limits.transitions_max,
+            visits=limits.visits_max,
+            inbox=limits.inbox_max,
+            deferred=timedelta(days=limits.deferred_days),
         )
 
     def deliver(self, run_id: str, event: Event) -> Decision:

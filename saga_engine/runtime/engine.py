@@ -7,8 +7,10 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, Self, TypeVar
 
+import structlog
 from pydantic import BaseModel
 
+from saga_engine import log
 from saga_engine import settings as settings_room
 from saga_engine.domain import events as e
 from saga_engine.domain.definition.saga import Saga
@@ -56,6 +58,8 @@ class Engine:
         registry: Registry | None = None,
         create: bool = True,
     ) -> None:
+        if not structlog.is_configured():
+            log.configure()
         self.settings = settings or Settings(
             store=url,
             connections=dict(connections or {}),

@@ -14,7 +14,7 @@ from saga_engine.domain.snapshot import Snapshot
 from saga_engine.runtime import ids
 from saga_engine.runtime.deliver import Door
 from saga_engine.runtime.life import row_is_dead
-from saga_engine.runtime.reasons import waits_for
+from saga_engine.runtime.reasons import holders_of, waits_for
 from saga_engine.runtime.views import (
     ApprovalView,
     HistoryLine,
@@ -41,6 +41,7 @@ def run(door: Door, run_id: str) -> RunView:
         row, snapshot = inspect.row_of(db, run_id), runs.load_one(db, run_id)
         if row is None or snapshot is None:
             raise errors.RunNotFound(run=run_id)
+        holders = holders_of(db, [snapshot])
         tasks = [_task(task) for task in inspect.tasks_of(db, run_id)]
         name = ids.short(row.saga, row.tag, inspect.neighbours(db, row.tag))
         now = door.store.clock(db)
@@ -57,7 +58,7 @@ def run(door: Door, run_id: str) -> RunView:
         revision=row.revision,
         input=json.loads(row.input),
         results=_results(snapshot),
-        waiting_on=waits_for(chart, snapshot, now, door.budget),
+        waiting_on=waits_for(chart, snapshot, now, door.budget, holders),
         undo=tuple(_undo(chart, snapshot)),
         tasks=tuple(tasks),
         starter=row.starter,
@@ -83,6 +84,7 @@ def find(door: Door, wanted: inspect.Wanted) -> RunPage:
     with door.store.read() as db:
         rows = inspect.find(db, wanted)
         snapshots = runs.load(db, [row.id for row in rows])
+        holders = holders_of(db, snapshots.values())
         names = {row.id: ids.short(row.saga, row.tag, inspect.neighbours(db, row.tag)) for row in rows}
         now = door.store.clock(db)
     items = tuple(
@@ -97,7 +99,7 @@ def find(door: Door, wanted: inspect.Wanted) -> RunPage:
             paused=row.paused,
             revision=row.revision,
             waiting_on=waits_for(
-                door.registry.by_digest(snapshots[row.id].digest), snapshots[row.id], now, door.budget
+                door.registry.by_digest(snapshots[row.id].digest), snapshots[row.id], now, door.budget, holders
             ),
             created_at=row.created_at,
             updated_at=row.updated_at,

@@ -1,7 +1,7 @@
 """What ``why`` needs to know around a run, read from the store in one go; the reasons themselves are the domain's."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -40,9 +40,18 @@ def why_of(door: Door, roles: Mapping[str, Sequence[str]], run_id: str) -> WhyVi
     )
 
 
-def waits_for(chart: Chart | None, run: Snapshot, now: datetime, budget: Budget) -> str:
-    """What a run of a list waits for, in a few words: told from its own rows alone."""
-    return why.waiting_on(chart, run, why.Surroundings(now=now, run=run.run_id, budget=budget))
+def waits_for(
+    chart: Chart | None, run: Snapshot, now: datetime, budget: Budget, holders: "Mapping[str, Row[Any]]"
+) -> str:
+    """What a run of a list waits for, in a few words: told from its own rows, and those of who holds its tasks."""
+    found = {t.name: holders.get(t.leased_by or "") for t in run.tasks}
+    tasks = {name: why.Attempt(holder=_holder(row)) for name, row in found.items() if row is not None}
+    return why.waiting_on(chart, run, why.Surroundings(now=now, run=run.run_id, tasks=tasks, budget=budget))
+
+
+def holders_of(db: "Connection", found: Iterable[Snapshot]) -> "dict[str, Row[Any]]":
+    """The incarnations that hold tasks of these runs, by id."""
+    return incarnations.by_id(db, sorted({t.leased_by for run in found for t in run.tasks if t.leased_by}))
 
 
 def _reason(reason: why.Reason) -> ReasonView:

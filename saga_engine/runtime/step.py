@@ -100,6 +100,7 @@ class LiveStep(Step[Any]):
         self._hands = hands
         self._opened: set[str] = set()
         self._kept: dict[str, str] = {}
+        self._unsaid: dict[str, str] = {}
 
     @property
     def cancelled(self) -> bool:
@@ -165,16 +166,18 @@ class LiveStep(Step[Any]):
             yield db
 
     def _sign(self, **hints: str) -> None:
-        """A sign of life, in the store too, unless it has had one just now."""
+        """A sign of life, in the store too, unless it has had one just now; the newest hints go with the next."""
+        self._unsaid.update(hints)
         if monotonic() - self._of.noted < NOTE_SECONDS:
             self.heartbeat()
         else:
-            self._note(**hints)
+            self._note()
 
     def _note(self, **hints: str) -> None:
         """Write hints to the task's row, fenced. They are hints: a store that is away does not fail the step."""
         self.heartbeat()
         of, store = self._of, self._hands.store
+        hints, self._unsaid = {**self._unsaid, **hints}, {}
         of.noted = monotonic()
         try:
             counts = retrying(store, lambda db: tasks.note(db, of.incarnation, of.lease, store.clock(db), **hints))

@@ -28,7 +28,7 @@ from saga_engine.store import schema as store
 from saga_engine.store.migrate import VERSION_TABLE
 from tests.docs import cli_page
 
-PACKAGE: Final = Path(errors.__file__).parent
+PACKAGE: Final = Path(errors.__file__).parents[1]
 REFERENCE: Final = Path(__file__).parents[2] / "docs" / "reference"
 
 DRAFTS: Final = [kind for kind in vars(fluent).values() if isinstance(kind, type) and issubclass(kind, fluent.Draft)]

@@ -36,9 +36,9 @@ def places(moment: str) -> dict[str, tuple[str, int]]:
     """Where to die: behind a step's work, but before it is recorded; *moment* is one of an effect."""
     return {
         "PREFLIGHT": ("runtime.action.after", 1),
-        "EXPORTING": ("store.write.after_commit", 1),
+        "EXPORTING": ("copy.chunk.written", 1),
         "LOADING": (f"ledger.part.{moment}", 2),
-        "VALIDATING": ("store.write.after_commit", 1),
+        "VALIDATING": ("runtime.action.after", 1),
         "AWAITING_CUTOVER": ("runtime.action.after", 1),
         "CUTTING_OVER": (f"ledger.part.{moment}", 1),
         "ROLLING_BACK": ("ledger.undo.part.after_work", 1),

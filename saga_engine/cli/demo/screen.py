@@ -4,7 +4,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from saga_engine.runtime.views import RunView
@@ -56,7 +56,7 @@ class Bar:
             console=console,
             disable=not self._live,
         )
-        self._task: object = None
+        self._task: TaskID | None = None
         self._state = ""
         self._tenth = -1
 
@@ -75,8 +75,8 @@ class Bar:
         told = f"{done:,}/{total:,} {unit}" if total else run.status
         if run.state != self._state:
             self._begin(run.state, total)
-        if self._live:
-            self._progress.update(self._task, completed=done, total=total or 1, told=told)  # type: ignore[arg-type]
+        if self._task is not None:
+            self._progress.update(self._task, completed=done, total=total or 1, told=told)
         elif total and done * PLAIN_EVERY // total > self._tenth:
             self._tenth = done * PLAIN_EVERY // total
             self._console.print(f"  {run.state:<18} {told}", markup=False)
@@ -85,7 +85,7 @@ class Bar:
         """A new state gets a line of its own; the one before stays, full."""
         if self._live:
             if self._task is not None:
-                self._progress.update(self._task, completed=1, total=1, told="done")  # type: ignore[arg-type]
+                self._progress.update(self._task, completed=1, total=1, told="done")
             self._task = self._progress.add_task(state, total=total or 1, told="")
         else:
             self._console.print(f"  {state}", markup=False)

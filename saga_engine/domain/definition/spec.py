@@ -6,7 +6,7 @@ step needs no new version (API, "Versions").
 
 import json
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel
 
@@ -14,6 +14,10 @@ from saga_engine.domain.definition.facts import Approval
 from saga_engine.domain.definition.functions import named
 from saga_engine.domain.definition.saga import Saga
 from saga_engine.domain.definition.table import Activity, Edge, Gate, RollBack, Row, Run, Wait
+
+WORDS_FOR_PEOPLE: Final = frozenset({"title", "description", "examples"})
+NAMED: Final = frozenset({"properties", "$defs"})
+"""Where a schema's keys are names of the user's, which may be those words too."""
 
 
 def spec(saga: Saga[Any, Any]) -> str:
@@ -26,7 +30,7 @@ def _spec(saga: Saga[Any, Any]) -> dict[str, Any]:
         "name": saga.name,
         "version": saga.version,
         "start": saga.start.name,
-        "input": saga.input.model_json_schema(),
+        "input": _schema(saga.input),
         "states": {state.name: _row_spec(row) for state, row in saga.rows.items()},
         "groups": {
             g.name: {"members": [m.name for m in g.members], "deadline": _seconds(g.deadline), "edges": _edges(g.edges)}
@@ -86,8 +90,22 @@ def _approval_spec(approval: Approval[Any]) -> dict[str, Any]:
     }
 
 
-def _schema(model: type[BaseModel] | None) -> dict[str, Any] | None:
-    return None if model is None else model.model_json_schema()
+def _schema(model: type[BaseModel] | None) -> Any:  # noqa: ANN401  a JSON schema
+    return None if model is None else _bare(model.model_json_schema())
+
+
+def _bare(schema: Any) -> Any:  # noqa: ANN401  a JSON schema
+    """A schema without its words for people: a docstring that is mended must not strand the runs in flight."""
+    if isinstance(schema, list):
+        return [_bare(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    said = {name: value for name, value in schema.items() if name not in WORDS_FOR_PEOPLE}
+    return {name: _named(value) if name in NAMED else _bare(value) for name, value in said.items()}
+
+
+def _named(schemas: Any) -> Any:  # noqa: ANN401  schemas by the names of fields or models, which stay
+    return {name: _bare(schema) for name, schema in schemas.items()} if isinstance(schemas, dict) else schemas
 
 
 def _seconds(length: timedelta | None) -> float | None:

@@ -1,0 +1,10 @@
+"""What can be wrong with a worker."""
+
+from saga_engine.errors.base import SagaError
+
+
+class WorkerGaveUp(SagaError):
+    """Half of the worker's slots hang: their threads do not come back, and no thread can be ended. Start a new worker."""
+
+    exit_code = 75
+    hint = "saga worker"
