@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-from saga_engine.cli import people
+from saga_engine.cli import people, trouble
 from saga_engine.cli.here import Here
 from saga_engine.cli.options import Command, Options
 from saga_engine.domain import diagram
@@ -46,7 +46,7 @@ def _found(here: Here, name: str) -> tuple[Saga[Any, Any], str | None]:
         run = here.engine.get(here.run(name))
     except (RunNotFound, StoreError) as error:
         # Where there is no store yet, sagas are all that can be drawn.
-        known = sorted({chart.name for chart in here.registry}) + list(error.facts.get("runs", ()))  # type: ignore[call-overload]  # a fact is any object
+        known = sorted({chart.name for chart in here.registry}) + trouble.listed(error.facts.get("runs"))
         raise NotFound(f"No saga and no run is called {name}.", run=name, runs=known) from None
     saga = here.engine.saga_of(run.id)
     if saga is None:

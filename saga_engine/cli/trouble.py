@@ -131,11 +131,16 @@ def _meant(error: SagaError) -> str:
     """What may have been meant by a name that is nearly right."""
     for typed, known in MEANT.items():
         if typed in error.facts and known in error.facts:
-            names = error.facts[known]
-            listed = names.split(", ") if isinstance(names, str) else [str(name) for name in names]  # type: ignore[attr-defined]  # a fact is any object
-            close = get_close_matches(str(error.facts[typed]), listed, n=2, cutoff=CLOSE)
+            close = get_close_matches(str(error.facts[typed]), listed(error.facts[known]), n=2, cutoff=CLOSE)
             return f" Did you mean {' or '.join(close)}?" if close else ""
     return ""
+
+
+def listed(fact: object) -> list[str]:
+    """The names that a fact of an error holds: in a list, or with commas between them."""
+    if isinstance(fact, str):
+        return fact.split(", ")
+    return [str(name) for name in fact] if isinstance(fact, list | tuple) else []
 
 
 def _unexpected(error: BaseException) -> int:

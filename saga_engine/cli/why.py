@@ -32,7 +32,7 @@ COLUMNS: Final = (
 
 
 @click.command(cls=Command)
-@click.argument("run", metavar="RUN", required=False)
+@click.argument("run", metavar="[RUN]", required=False)
 @click.option("--all", "every", is_flag=True, help="Every live run, the newest first.")
 @options.watch_option
 @click.pass_obj
