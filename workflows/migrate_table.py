@@ -18,7 +18,7 @@ from saga_engine.actions.copy.preflight import preflight
 from saga_engine.actions.copy.swap import cut_over
 from saga_engine.actions.copy.validate import validate
 from saga_engine.actions.notify import Noticed, tell
-from saga_engine.errors import BadInput, EffectNotSupported, MoveError, NotFound, SettingsError
+from saga_engine.errors import BadInput, EffectNotSupported, MoveError, NotFound, SettingsError, UndoNotVerified
 
 
 class S(Enum):
@@ -67,6 +67,8 @@ NET = Retry(
     8, first=seconds(1), cap=minutes(5), never_on=(BadInput, EffectNotSupported, MoveError, NotFound, SettingsError)
 )
 """Databases and networks come back; what is wrong with the input, the table or the files does not go away."""
+BACK = Retry(20, first=seconds(1), cap=minutes(5), never_on=(UndoNotVerified,))
+"""A target that somebody else has changed meanwhile is not as before, however often one looks: a person must."""
 BUSY = Retry(50, first=seconds(1), cap=minutes(1), never_on=(MoveError,))
 """For the lock on a table that others are using."""
 
@@ -79,7 +81,7 @@ saga.at(S.EXPORTING).run(export, retry=NET, timeout=hours(12)).undo(drop_export)
 (
     saga.at(S.LOADING)
     .run(load, promise="effect", retry=NET, timeout=hours(12))
-    .undo(unload, verify=target_as_before)
+    .undo(unload, verify=target_as_before, retry=BACK)
     .then(S.VALIDATING)
 )
 (
