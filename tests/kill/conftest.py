@@ -1,42 +1,68 @@
-"""Places to kill workers in: store and target of one kind, both kinds."""
+"""Projects whose processes are killed, and the seed of what is chosen by chance."""
 
 from __future__ import annotations
 
+import os
+import secrets
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
-from saga_engine.runtime.targets import Targets
-from saga_engine.settings import Settings
-from tests.kill import moves
-from tests.kill.place import Place, Workshop
-from tests.store.conftest import made_url, room_url, template
+from tests.kill.project import Project
+from tests.kill.workers import Nursery
 
-__all__ = ["made_url", "room_url", "template"]
+FreshUrl = Callable[[str, str], str]
+Projects = Callable[..., Project]
+
+LONG = "soak"
+SEED_VARIABLE = "SAGA_TEST_SEED"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", f"{LONG}: kills for many minutes; only `pytest -m {LONG}` runs it")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if LONG in config.option.markexpr:
+        return
+    for item in items:
+        if item.get_closest_marker(LONG):
+            item.add_marker(pytest.mark.skip(reason=f"takes many minutes: pytest -m {LONG}"))
 
 
 @pytest.fixture(scope="session")
-def workshop() -> Iterator[Workshop]:
-    """One for all tests: its imports are what takes long."""
-    made = Workshop()
-    yield made
-    made.close()
+def nursery() -> Iterator[Nursery]:
+    """Where workers come from."""
+    nursery = Nursery()
+    yield nursery
+    nursery.close()
 
 
 @pytest.fixture
-def place(made_url: str, fresh_url: Callable[[str, str], str], workshop: Workshop, tmp_path: Path) -> Iterator[Place]:
-    """A store, and a target of the other kind with a ledger and the tables."""
-    target = fresh_url("sqlite" if made_url.startswith("postgresql") else "postgresql", "target")
-    targets = Targets(Settings(connections={"dw": target}))
-    targets.make_ledger("dw")
-    with targets.engine("dw").begin() as db:
-        for table in moves.TABLES:
-            db.execute(sa.text(table))
-    targets.close()
-    folder = tmp_path / "signs"
-    folder.mkdir()
-    made = Place(workshop, made_url, target, folder)
-    yield made
-    made.close()
+def project_of(tmp_path: Path, nursery: Nursery, fresh_url: FreshUrl) -> Iterator[Projects]:
+    """Ask `project_of("sqlite", "postgresql", lease_seconds=1)` for a project with this store, target and limits."""
+    with ExitStack() as projects:
+
+        def project_of(store: str, target: str = "sqlite", **limits: float) -> Project:
+            folder = tmp_path / "project"
+            project = Project(folder, nursery, fresh_url(store, "saga"), fresh_url(target, "target"), **limits)
+            projects.callback(project.close)
+            return project
+
+        yield project_of
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest) -> str:
+    """The kind of the store, once each."""
+    return str(request.param)
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> str:
+    """What the test chooses by; printed with the command that chooses the same again."""
+    seed = os.environ.get(SEED_VARIABLE) or ("1" if os.environ.get("CI") else secrets.token_hex(4))
+    print(f"{SEED_VARIABLE}={seed} pytest -p no:randomly '{request.node.nodeid}'")  # noqa: T201  shown with a failure
+    return seed

@@ -10,8 +10,10 @@ from tests.kill.conftest import Projects
 from tests.kill.workers import voters
 
 ROUNDS: Final = 200
-PROCESSES: Final = 3
+PROCESSES: Final = 2
 THREADS: Final = 2
+SECONDS_MAX: Final = 90.0
+"""For all rounds, on a machine that is busy with something else; a few seconds on one that is not."""
 
 
 def test_of_those_who_decide_at_once_one_wins_and_the_others_are_told_who_and_when(
@@ -26,7 +28,7 @@ def test_of_those_who_decide_at_once_one_wins_and_the_others_are_told_who_and_wh
     rounds = [(run, shown[run]) for run in runs]
     # The worker works on meanwhile: those who come too late find the run in any state behind the gate.
     people = voters(project.nursery, folder=str(project.folder), processes=PROCESSES, threads=THREADS, rounds=rounds)
-    assert [process.ended() for process in people] == ["exit 0"] * PROCESSES, project.told(runs[0])
+    assert [process.ended(SECONDS_MAX) for process in people] == ["exit 0"] * PROCESSES, project.told(runs[0])
     answers: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for answer in votes.answers(project.folder, PROCESSES):
         answers[answer["run"]].append(answer)
