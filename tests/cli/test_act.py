@@ -101,7 +101,7 @@ def test_wait_ends_with_the_run_or_with_its_time(any_saga: Place) -> None:
     saga = any_saga
     worker = saga.start("worker", "-q")
     try:
-        late = saga("run", "parcel", "--input", "to=Ann", "--input", "slow=4", "--wait=1", "--json", "-q")
+        late = saga("run", "parcel", "--input", "to=Ann", "--input", "slow=2", "--wait=1", "--json", "-q")
         assert (late.code, late.json["item"]["state"]) == (124, "PACKING")
         name = late.json["item"]["name"]
         asks = saga("resume", name, "--wait=25", "-q", "--json")

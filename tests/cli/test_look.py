@@ -9,8 +9,6 @@ import re
 from itertools import pairwise
 from typing import Any
 
-import pytest
-
 from saga_engine.settings import system_user
 from tests.cli.place import ANSI, Place
 
@@ -216,11 +214,10 @@ def test_watch_without_a_terminal_prints_each_change_once(saga: Place) -> None:
     assert [line for line, before in pairwise(out.splitlines()) if line == before] == []
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_an_encoding_that_lacks_a_character_breaks_nothing(saga: Place, encoding: str) -> None:
+def test_an_encoding_that_lacks_a_character_breaks_nothing(saga: Place) -> None:
     name = saga.started(to="Łódź 🙂")
-    plain, plain_err = saga.start("show", name, PYTHONIOENCODING=encoding).communicate(timeout=30)
-    data, data_err = saga.start("show", name, "--json", PYTHONIOENCODING=encoding).communicate(timeout=30)
+    plain, plain_err = saga.start("show", name, PYTHONIOENCODING="ascii").communicate(timeout=30)
+    data, data_err = saga.start("show", name, "--json", PYTHONIOENCODING="ascii").communicate(timeout=30)
     assert (plain_err, data_err, json.loads(data)["item"]["input"]["to"]) == ("", "", "Łódź 🙂")
     assert re.search(r"PACKING ok \d+s -> WEIGHING ok \d+s -> ASKING \* \d+s -> SHIPPING", plain) is not None
 
