@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from threading import Lock
+from urllib.parse import unquote
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
@@ -30,11 +32,13 @@ class Targets:
         return self._settings.connections
 
     def engine(self, name: str) -> sa.Engine:
-        """The engine of the connection *name*; ``SettingsError`` where nobody has named it."""
+        """The engine of the connection *name*; ``SettingsError`` where nobody has named it, or it is the store."""
         with self._lock:
             if name not in self._open:
                 url = self._settings.connection(name).get_secret_value()
-                self._open[name] = open_target(name, url, lease=self._lease)
+                engine = open_target(name, url, lease=self._lease)
+                self._refuse_store(name, engine.url)
+                self._open[name] = engine
             return self._open[name]
 
     def ledger(self, name: str) -> str | None:
@@ -57,6 +61,14 @@ class Targets:
                 engine.dispose()
             self._open.clear()
 
+    def _refuse_store(self, name: str, url: sa.URL) -> None:
+        """A step that wrote to the store's file would wait for the engine's own lock, and might drop its tables."""
+        here, there = _file(url), _file(sa.make_url(self._settings.store_url().get_secret_value()))
+        if here is not None and there is not None and here.samefile(there):
+            raise errors.SettingsError(
+                f"connection {name}: {here} is the engine's own store; tables are moved from and to other databases"
+            )
+
 
 @contextmanager
 def _plain_errors(name: str) -> Iterator[None]:
@@ -65,3 +77,11 @@ def _plain_errors(name: str) -> Iterator[None]:
         yield
     except DBAPIError as error:
         raise errors.ConnectionFailed(connection=name, reason=trouble.reason(error)) from None
+
+
+def _file(url: sa.URL) -> Path | None:
+    """The file of a SQLite database, by whatever name; None where there is none (yet)."""
+    if url.get_backend_name() != "sqlite" or not url.database:
+        return None
+    path = Path(unquote(url.database.removeprefix("file:")) if url.database.startswith("file:") else url.database)
+    return path if path.exists() else None
