@@ -50,8 +50,11 @@ class Column(Generic[T]):
     whole: bool = False
 
 
-def console(options: Options, stream: TextIO) -> Console:
-    """A console on *stream*: no ANSI without a terminal, with NO_COLOR, or on a dumb terminal, unless ``--color``."""
+def console(options: Options, stream: TextIO, *, whole: bool = False) -> Console:
+    """A console on *stream*: no ANSI without a terminal, with NO_COLOR, or on a dumb terminal, unless ``--color``.
+
+    *whole*: lines longer than the terminal are left to it, not folded inside their columns.
+    """
     terminal = stream.isatty()
     plain = not terminal or bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
     colors = options.color == "always" or (options.color == "auto" and not plain)
@@ -60,7 +63,7 @@ def console(options: Options, stream: TextIO) -> Console:
         force_terminal=terminal or options.color == "always",
         color_system=("auto" if terminal else "standard") if colors else None,
         no_color=not colors,
-        width=None if terminal else WIDE_ENOUGH,
+        width=None if terminal and not whole else WIDE_ENOUGH,
         highlight=False,
         markup=False,
         emoji=False,
@@ -70,7 +73,7 @@ def console(options: Options, stream: TextIO) -> Console:
 
 def show(options: Options, what: RenderableType, stream: TextIO | None = None) -> None:
     """Print *what*; without a terminal no line ends with blanks."""
-    out = console(options, stream or sys.stdout)
+    out = console(options, stream or sys.stdout, whole=options.format == "wide")
     if out.is_terminal:
         out.print(what)
         return

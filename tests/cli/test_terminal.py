@@ -63,6 +63,15 @@ def test_a_terminal_has_colours_unless_they_are_not_wanted(saga: Place) -> None:
     assert ANSI.search(saga("--color", "always", "list").out) is not None
 
 
+def test_a_wide_list_is_wider_than_the_terminal(saga: Place) -> None:
+    name = saga.started(to="Ann")
+    item = saga("show", name, "--json").json["item"]
+    with saga.terminal("list", "-o", "wide") as terminal:
+        assert terminal.end() == 0
+    (line,) = terminal.seen.splitlines()[1:]
+    assert (line.startswith(name), item["id"] in line, len(line) > 100) == (True, True, True)
+
+
 def test_a_run_is_watched_with_its_progress_to_where_it_asks(saga: Place) -> None:
     with saga.terminal("run", "parcel", "--input", "to=Ann", "--input", "slow=3", "--work", "--watch") as terminal:
         terminal.until("/4 sheets")
