@@ -105,8 +105,8 @@ class Project:
         return found
 
     def ended(self, run: str, seconds: float = WAIT_SECONDS) -> RunView:
-        """Wait until the run has ended."""
-        return self.until(run, lambda found: found.ended, seconds)
+        """Wait until the run has ended, and what it had to do at its end is done: files removed, people told."""
+        return self.until(run, lambda found: found.ended and not found.tasks, seconds)
 
     def waiting(self, run: str) -> RunView:
         """Wait until the run waits for its approval."""

@@ -124,6 +124,8 @@ def test_every_table_arrives_exactly_though_its_worker_is_killed_in_each_state(s
 
     work_and_decide(project, rejected, {f"{run} {state}": place[state] for run, state in kills})
 
+    for run in [*runs.values(), rejected]:
+        project.ended(run)
     assert sorted(killed(project.folder)) == sorted(kills)
     assert project.statuses(list(runs.values())) == {"completed": 11}
     assert (project.get(rejected).status, project.get(rejected).state) == ("rolled_back", "ROLLED_BACK")

@@ -153,6 +153,8 @@ def kill_at_random(fleet: Fleet, kills: int) -> None:
     while fleet.look():
         assert time.monotonic() < end, [fleet.project.told(run) for run in fleet.project.live()]
         time.sleep(LOOK_SECONDS)
+    for run in fleet.fates:
+        fleet.project.ended(run)
 
 
 def check(fleet: Fleet) -> None:
