@@ -5,10 +5,11 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Final
+from typing import Final, NoReturn
 
 import click
 
@@ -125,6 +126,16 @@ def run(arguments: Sequence[str]) -> int:
     except BaseException as error:  # noqa: BLE001  no user ever sees a traceback
         return trouble.told(error)
     return code if isinstance(code, int) else 0
+
+
+def end(code: int) -> NoReturn:
+    """End the process. Everything is flushed and closed by now.
+
+    The thread of a step that hangs ends with its process alone, and Python would wait for it.
+    """
+    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+        os._exit(code)
+    sys.exit(code)
 
 
 def _open_streams() -> None:
