@@ -20,16 +20,15 @@ def receive(draft: Draft, event: e.EventReceived) -> None:
         raise errors.RunEnded(run=draft.run.run_id, status=draft.run.status, state=draft.run.state)
     if event.name not in draft.chart.events:
         raise _not_accepted(draft, event.name)
-    taken = takes(draft, event.name)
-    if taken and not _acts_now(draft):
+    if takes(draft, event.name) and not _acts_now(draft):
         keep(draft, event)
-    elif not taken or not _try(draft, event):
+    elif not _try(draft, event):
         _unhandled(draft, event)
 
 
 def waiting(draft: Draft) -> list[tuple[datetime, WaitingEvent]]:
     """The waiting events that the state lists and may take now, each with the time of its arrival, the oldest first."""
-    if not draft.run.inbox or not _acts_now(draft):
+    if not _acts_now(draft):
         return []
     parked = {task.about for task in draft.run.tasks if task.kind == "event"}
     listed = [event for event in draft.run.inbox if event.number not in parked and takes(draft, event.name)]
@@ -81,11 +80,11 @@ def _acts_now(draft: Draft) -> bool:
 
 
 def _try(draft: Draft, event: e.EventReceived) -> bool:
+    """Let the state take an arriving event. Where its guard raises it waits, and is parked when it is offered."""
     try:
         way = _way(draft, event.name, event.payload)
-    except Halted as halted:
+    except Halted:
         keep(draft, event)
-        _park(draft, draft.revision, halted)
         return True
     if way is None:
         return False

@@ -312,6 +312,18 @@ def test_a_spent_budget_parks_a_failed_way_an_event_a_verdict_and_a_deadline() -
     assert late.tell(RETRY).after.state == "B"
 
 
+def test_retry_goes_past_the_budget_for_the_event_that_is_parked_and_no_other() -> None:
+    def write(saga: Lines) -> None:
+        saga.at(S.A).run(one).on(reject, S.B).then(S.C)
+        saga.at(S.C).run(two).on(defer, S.D).then(S.D)
+
+    run = drive(write, Budget(transitions=1))
+    run.send("defer")
+    run.send("reject")
+    assert [task.about for task in run.run.tasks if task.kind == "event"] == [3]
+    assert run.tell(RETRY).after.state == "B"
+
+
 def test_a_spent_budget_parks_a_wait_whose_event_has_come() -> None:
     def write(saga: Lines) -> None:
         saga.at(S.A).wait(reject, deadline=hours(1)).then(S.B, timed_out=S.C)
