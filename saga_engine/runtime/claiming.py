@@ -20,6 +20,8 @@ GAP_SECONDS: Final = 0.02
 """Between two claims while more is due than there are slots: claims are batches."""
 DOUBT_RENEWALS: Final = 3
 """After so many renewals a claim of which nobody heard has been handed back."""
+DEATH_SECONDS: Final = 0.1
+"""How often the death locks of this host are tried: more often than the database is asked."""
 FINDINGS_SECONDS: Final = 10.0
 WINDOWS: Final = 4
 """Of so many leases a worker keeps its free slots free for one, where it sees a suspect that has to run alone."""
@@ -37,7 +39,7 @@ class Claiming:
         """More is due than this worker could take at its last look."""
         self._store, self._limits, self._me, self._menu, self._mine = store, limits, incarnation, menu, mine
         self._keeper = Keeper(store, incarnation)
-        self._next_look = self._next_round = self._next_findings = 0.0
+        self._next_look = self._next_death = self._next_round = self._next_findings = 0.0
         self._last_claim = 0.0
         self._timer_taken = True
         self._in_doubt_until = 0.0
@@ -138,7 +140,10 @@ class Claiming:
 
     def _keep_house(self) -> None:
         now = monotonic()
-        if now < self._next_round:
+        if now < min(self._next_death, self._next_round):
+            return
+        self._next_death = now + DEATH_SECONDS
+        if now < self._next_round and not self._keeper.sees_a_death():
             return
         self._next_round = now + self._poll()
         if self._keeper.round():

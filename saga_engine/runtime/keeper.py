@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from saga_engine.runtime.life import row_is_dead
 from saga_engine.store import claims, findings, incarnations
@@ -24,17 +24,24 @@ class Keeper:
     def __init__(self, store: Store, incarnation: str) -> None:
         self._store = store
         self._me = incarnation
+        self._others: list[sa.Row[Any]] = []
+        """The living, as of the last round."""
+
+    def sees_a_death(self) -> bool:
+        """Whether another worker of this host has died since the last round. Asks no database, only death locks."""
+        return any(row_is_dead(row) for row in self._others)
 
     def round(self) -> int:
         """End what is dead and free what it held; how many tasks came free."""
         with self._store.read() as db:
             now = self._store.clock(db)
-            rows = [row for row in incarnations.living(db) if row.id != self._me]
+            self._others = [row for row in incarnations.living(db) if row.id != self._me]
             orphans = claims.orphans(db)
-        dead = [row.id for row in rows if row_is_dead(row)]
-        expired = any(row.lease_until < now for row in rows)
+        dead = [row.id for row in self._others if row_is_dead(row)]
+        expired = any(row.lease_until < now for row in self._others)
         if dead or expired:
             retrying(self._store, lambda db: self._end(db, dead))
+            self._others = [row for row in self._others if row.id not in dead]
         if not (dead or expired or orphans):
             return 0
         return retrying(self._store, lambda db: claims.free_ended(db, self._store.clock(db), FREED_AT_ONCE))
