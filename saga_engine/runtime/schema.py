@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from saga_engine import errors
 from saga_engine.runtime import opening
 from saga_engine.runtime.targets import Targets
 from saga_engine.runtime.views import LedgerView, SchemaView
@@ -43,7 +44,16 @@ def make_ledger(settings: Settings, connection: str) -> LedgerView:
     """Make the ledger of *connection* where it has none: the tables that make an effect take place once."""
     targets = Targets(settings)
     try:
-        found = targets.ledger(connection)
-        return LedgerView(connection=connection, uuid=found or targets.make_ledger(connection), made=found is None)
+        return LedgerView(
+            connection=connection, made=_ledger(targets, connection) is None, uuid=targets.make_ledger(connection)
+        )
     finally:
         targets.close()
+
+
+def _ledger(targets: Targets, connection: str) -> str | None:
+    """The ledger that is there; of a connection that cannot be looked at, whoever makes it says what is wrong."""
+    try:
+        return targets.ledger(connection)
+    except errors.ConnectionFailed:
+        return None

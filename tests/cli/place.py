@@ -196,6 +196,7 @@ def make(folder: Path, server: Server, store: str = "sqlite:///.saga/saga.db") -
     if server.empty.exists():
         shutil.copytree(server.empty, folder / ".saga")
     shutil.copy(HERE / "parcel.py", folder / "workflows" / "parcel.py")
+    (folder / "shop.db").touch()
     (folder / "saga.toml").write_text(SETTINGS.format(store=store, user=system_user()))
     kept = {name: value for name, value in os.environ.items() if name in {"PATH", "LANG", "LC_ALL", "PYTHONPATH"}}
     runtime = folder.parent / "runtime"

@@ -116,14 +116,13 @@ def test_the_schema_is_made_upgraded_and_printed(empty: Place) -> None:
 
 
 def test_a_ledger_is_made_once(saga: Place) -> None:
-    (saga.folder / "shop.db").touch()
+    (saga.folder / "shop.db").unlink()
     first, second = saga("db", "ledger", "shop", "--json").json["item"], saga("db", "ledger", "shop").out
     assert (first["connection"], first["made"]) == ("shop", True)
     assert second == f"shop: ledger {first['uuid']} was there already\n"
 
 
 def test_doctor_finds_nothing_wrong_and_then_what_is(saga: Place) -> None:
-    (saga.folder / "shop.db").touch()
     saga("db", "ledger", "shop", "-q")
     saga.started(to="Ann")
     well = saga("doctor", "--json")
