@@ -41,7 +41,7 @@ def record(db: sa.Connection, entries: Sequence[Entry], now: datetime) -> list[E
     hit("store.record.before_write")
     for name, statement in WRITES.items():
         if batch[name]:
-            db.execute(statement, batch[name])
+            statement.execute(db, batch[name])
             hit(f"store.record.{name}")
     return moved
 

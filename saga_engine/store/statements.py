@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam, delete, func, insert, update
 
 from saga_engine.store import schema as s
+from saga_engine.store.many import Many
 
 
 def _changes(table: sa.Table, columns: tuple[str, ...], **more: sa.ColumnElement[Any]) -> sa.Update:
@@ -43,7 +44,7 @@ _TASK = (
 )
 
 # Every update and delete finds its row by a primary key.
-WRITES: Mapping[str, sa.Insert | sa.Update | sa.Delete] = {
+_STATEMENTS: Mapping[str, sa.Insert | sa.Update | sa.Delete] = {
     "runs": insert(s.runs),
     "run_changes": _changes(
         s.runs,
@@ -60,7 +61,7 @@ WRITES: Mapping[str, sa.Insert | sa.Update | sa.Delete] = {
         s.tasks,
         _TASK,
         leased_at=func.coalesce(bindparam("leased_at_new", type_=s.Moment), s.tasks.c.leased_at),
-        crashes=sa.case((bindparam("forgiven", type_=sa.Boolean), 0), else_=s.tasks.c.crashes),
+        crashes=sa.case((bindparam("forgiven", type_=sa.Boolean), sa.literal_column("0")), else_=s.tasks.c.crashes),
     ).where(s.tasks.c.name == bindparam("ta")),
     "tasks": insert(s.tasks),
     "results": insert(s.results),
@@ -80,3 +81,5 @@ WRITES: Mapping[str, sa.Insert | sa.Update | sa.Delete] = {
     "votes": insert(s.votes),
     "approvals_closed": _changes(s.approvals, ("outcome",)).where(s.approvals.c.task == bindparam("ta")),
 }
+
+WRITES: Mapping[str, Many] = {name: Many(statement) for name, statement in _STATEMENTS.items()}
