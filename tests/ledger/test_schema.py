@@ -38,7 +38,7 @@ def test_half_a_ledger_is_neither_used_nor_mended(target: Engine) -> None:
     for act in (schema.identity, schema.create):
         with pytest.raises(LedgerChanged, match="only saga_ledger, saga_ledger_heads is left of it") as changed:
             act(target)
-    assert changed.value.next_command == "saga reconcile"
+    assert changed.value.next_command == "saga doctor"
 
 
 def test_a_ledger_of_another_format_is_refused(target: Engine) -> None:
