@@ -147,7 +147,7 @@ def test_a_reader_that_goes_away_is_no_trouble(saga: Place) -> None:
     for number in range(3):
         saga("run", "parcel", "--input", f"to={number}", "-q")
     name = saga.started(to="Ann")
-    shell = f"python -m saga_engine history {name} -f -o jsonl | head -1; echo ${{PIPESTATUS[0]}}"
+    shell = f"{sys.executable} -m saga_engine history {name} -f -o jsonl | head -1; echo ${{PIPESTATUS[0]}}"
     following = subprocess.Popen(
         ["bash", "-c", shell], cwd=saga.folder, env=saga.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True,
