@@ -11,10 +11,10 @@ from pydantic import BaseModel, ValidationError
 
 from saga_engine import errors
 from saga_engine.domain import events as e
-from saga_engine.domain.chart import source_of
+from saga_engine.domain.chart import retry_of, source_of
 from saga_engine.domain.codec import canonical
 from saga_engine.domain.definition.functions import named
-from saga_engine.domain.definition.table import Run, Undo
+from saga_engine.domain.definition.table import NOTICE_RETRY, Run, Undo
 from saga_engine.domain.definition.values import Done, InDoubt, NotDone, UserCode
 from saga_engine.failpoints import hit
 from saga_engine.runtime.step import Attempt, Hands, LiveStep, UndoStep
@@ -25,10 +25,6 @@ ERROR_TEXT_MAX: Final = 500
 """Characters of an exception's text that the journal keeps."""
 STORE_AWAY: Final = (errors.StoreUnreachable, errors.StoreBusy, errors.StoreFull, errors.OutcomeUnknown)
 """What the store may do to a step that asks it for something: no failure of the step."""
-
-
-class UndoFailed(errors.SagaError):
-    """The undo of {state} ran, and its proof says that the target is not as it was before."""
 
 
 class Doubt(Exception):
@@ -93,9 +89,9 @@ def _where(error: BaseException) -> str:
 
 def _never(attempt: Attempt, error: BaseException) -> bool:
     """True for a failure that no retry mends: a kind that the saga names, or a result that breaks the contract."""
-    activity = attempt.chart.activity(attempt.task.state)
-    named_so = isinstance(activity, Run) and attempt.task.kind == "step" and isinstance(error, activity.retry.never_on)
-    return named_so or isinstance(error, errors.BadResult | errors.PayloadTooLarge | errors.ResultNotStorable)
+    retry = retry_of(attempt.chart, attempt.task.kind, attempt.task.state, NOTICE_RETRY)
+    breaks_contract = errors.BadResult | errors.PayloadTooLarge | errors.ResultNotStorable
+    return isinstance(error, (*retry.never_on, breaks_contract))
 
 
 def told(error: BaseException) -> str:
@@ -180,7 +176,7 @@ def _prove(step: UndoStep, undo: Undo, state: str) -> None:
         return undo.verify is None or bool(_call(undo.verify, step))
 
     if not step.finish(proof) and not proof():
-        raise UndoFailed(state=state)
+        raise errors.UndoNotVerified(what=state, connection="the target")
 
 
 def _outcome(attempt: Attempt, activity: Run, visit: int, step: UndoStep) -> Done[Any] | InDoubt | NotDone:

@@ -94,9 +94,11 @@ class Fleet:
                 self.retried += 1
             elif self.fates[run] == "damage" and found.state in ("EXPORTING", "LOADING") and not found.paused:
                 self.project.engine.pause(run, reason="its staging table is damaged behind its back")
+            elif found.paused and any(task.leased_by for task in found.tasks):
+                continue  # what runs while the run is paused ends first: a validation would not see all of the damage
             elif found.paused and found.state == "VALIDATING":
                 self.damage(run)
-            elif found.paused and not any(task.leased_by for task in found.tasks):
+            elif found.paused:
                 self.project.engine.resume(run, reason="paused between two steps: nothing would take it further")
             elif status == "waiting":
                 (self.project.reject if self.fates[run] == "reject" else self.project.approve)(run)

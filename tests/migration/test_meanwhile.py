@@ -20,10 +20,6 @@ from tests.migration.project import Project
 
 ROWS = [(i, f"name {i}") for i in range(1, 31)]
 OLD = [(1, "old"), (99, "older")]
-UNDO_NEVER_ON = pytest.mark.xfail(
-    run=False,
-    reason="executor._never asks only a step's retry for never_on: the undo is tried for an hour before W17",
-)
 
 
 @pytest.fixture(params=["sqlite to postgresql", "postgresql to sqlite"])
@@ -135,7 +131,6 @@ def test_a_target_whose_schema_changed_is_not_replaced_until_it_is_as_planned(
     assert unequal(source, "item", target) == []
 
 
-@UNDO_NEVER_ON
 def test_a_target_whose_schema_changed_can_be_left_as_it_is_now(project: Project, target: Database) -> None:
     """The rollback cannot prove that the target is as before, for somebody has changed it: a person says so."""
     run, before = started(project), target.tables()
@@ -171,7 +166,6 @@ def test_a_second_migration_of_a_table_does_not_replace_what_the_first_has_just_
     assert unequal(source, "item", target) == []
 
 
-@UNDO_NEVER_ON
 def test_a_table_that_appeared_under_the_new_name_is_not_replaced(project: Project, target: Database) -> None:
     run = started(project, target_table="fresh")
     project.dies_in("LOADING")

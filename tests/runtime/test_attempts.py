@@ -213,13 +213,20 @@ def test_an_undo_whose_proof_says_no_has_failed(opened: Opened) -> None:
     engine = opened(plays.saga(proven=True, undo_retry=Retry(2, first=seconds(0.01))))
     with plays.playing("p", two=plays.raising(ValueError("bad")), proof=lambda _step: False) as play:
         run = acted(engine)
-        assert parked(run) == [
-            ("W17", "UndoFailed: The undo of ONE ran, and its proof says that the target is not as it was before.")
-        ]
+        text = "UndoNotVerified: The undo of ONE has run, but its verify says that the target is not as it was before."
+        assert parked(run) == [("W17", text)]
         play.acts["proof"] = lambda _step: True
         engine.retry(run.id)
         engine.work(until_idle=True)
     assert engine.get(run.id).status == "rolled_back"
+
+
+def test_an_undo_is_not_tried_again_after_a_failure_that_its_retry_names(opened: Opened) -> None:
+    engine = opened(plays.saga(undo_retry=Retry(5, first=seconds(60), never_on=(LookupError,))))
+    with plays.playing("p", two=plays.raising(ValueError("bad")), **{"undo one": plays.raising(KeyError("k"))}) as play:
+        run = acted(engine)
+    assert parked(run) == [("W17", "KeyError: 'k'")]
+    assert Counter(play.told)["undo one"] == 1
 
 
 def test_an_undo_is_told_what_its_step_returned_or_that_nobody_knows(opened: Opened) -> None:
