@@ -5,10 +5,13 @@ hash chain is over this text, so what is written here is never written in anothe
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import MISSING, Field, fields, is_dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any, get_args
+from json.encoder import encode_basestring
+from operator import attrgetter
+from typing import Any, Final, get_args
 
 from pydantic import TypeAdapter
 
@@ -18,13 +21,15 @@ from saga_engine.domain.events import Event
 
 def dump(what: Event | tuple[Command, ...]) -> str:
     """One event as a JSON object, or commands as a list of objects, each with its ``kind``."""
-    tree = [_tree(command) for command in what] if isinstance(what, tuple) else _tree(what)
-    return canonical(tree)
+    return f"[{','.join(map(_text, what))}]" if isinstance(what, tuple) else _text(what)
 
 
 def canonical(tree: Any) -> str:  # noqa: ANN401  any JSON value, any field
     """JSON with sorted keys and no white space."""
-    return json.dumps(tree, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _ENCODER.encode(tree)
+
+
+_ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def load_event(text: str) -> Event:
@@ -38,24 +43,52 @@ def load_commands(text: str) -> tuple[Command, ...]:
     return tuple(_parsed(tree) for tree in json.loads(text))
 
 
-def _tree(value: Any) -> Any:  # noqa: ANN401  any JSON value, any field
-    if is_dataclass(value) and not isinstance(value, type):
-        cls = type(value)
-        tree = {name: _tree(x) for name, default in _fields(cls) if (x := getattr(value, name)) != default}
-        return {**tree, "kind": cls.__name__} if cls in _kinds().values() else tree
-    if isinstance(value, tuple):
-        return [_tree(x) for x in value]
-    return value.isoformat() if isinstance(value, datetime) else value
+def _text(value: Any) -> str:  # noqa: ANN401  any JSON value, any field
+    """What ``canonical`` would write of *value*, without a tree of it first: this is on the way of every decision."""
+    write = _PLAIN.get(type(value))
+    if write is not None:
+        return write(value)
+    return _object(value) if is_dataclass(value) else canonical(value)
+
+
+_PLAIN: Final[dict[type, Callable[[Any], str]]] = {
+    str: encode_basestring,
+    int: int.__repr__,
+    bool: {False: "false", True: "true"}.__getitem__,
+    datetime: lambda moment: f'"{moment.isoformat()}"',
+    tuple: lambda values: f"[{','.join(map(_text, values))}]",
+}
+
+
+def _object(value: Any) -> str:  # noqa: ANN401  any dataclass of events, commands and snapshots
+    cls: Any = type(value)
+    get, places = _layout(cls)
+    written = [
+        key + _text(x) for x, (key, default) in zip(get(value), places, strict=True) if default is KIND or x != default
+    ]
+    return f"{{{','.join(written)}}}"
+
+
+KIND: Final = object()
+"""Stands for the default of a class's own name, which is always written."""
+
+
+@cache
+def _layout(cls: type) -> tuple[Callable[[Any], tuple[Any, ...]], tuple[tuple[str, Any], ...]]:
+    """What gets the values of an object in the order in which they are written, and for each its key and default."""
+    places = {f.name: (f'"{f.name}":', _default(f)) for f in fields(cls)}
+    names = {name: name for name in places}
+    if cls in _kinds().values():
+        places["kind"], names["kind"] = ('"kind":', KIND), "__class__.__name__"
+    order = sorted(places)
+    get = attrgetter(*(names[name] for name in order))
+    # With one name only, an attrgetter gives the value itself.
+    return get if len(order) > 1 else lambda value: (get(value),), tuple(places[name] for name in order)
 
 
 def _parsed(tree: dict[str, Any]) -> Any:  # noqa: ANN401  any JSON value, any field
     kind = tree.pop("kind")
     return _adapter(_kinds()[kind]).validate_python(tree)
-
-
-@cache
-def _fields(cls: type) -> tuple[tuple[str, Any], ...]:
-    return tuple((f.name, _default(f)) for f in fields(cls))
 
 
 def _default(of: Field[Any]) -> Any:  # noqa: ANN401  any JSON value, any field

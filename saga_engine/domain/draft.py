@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from saga_engine.domain import commands as c
 from saga_engine.domain.chart import Budget, Chart
 from saga_engine.domain.definition.functions import named, takes_facts
-from saga_engine.domain.evolve import evolve, held, settled
+from saga_engine.domain.evolve import apply, held, settle
+from saga_engine.domain.frozen import copied
 from saga_engine.domain.machine import Way
 from saga_engine.domain.snapshot import Parked, Snapshot, Task
 from saga_engine.domain.values import ParkCode, TaskKind
@@ -50,17 +51,19 @@ class Draft:
 
     def emit(self, *commands: c.Command) -> None:
         """Ask for these, in order."""
+        if commands and not self.commands:
+            self.run = copied(self.run)  # what the caller has stays as it was
         for command in commands:
             self.commands.append(command)
-            self.run = evolve(self.run, command)
+            apply(self.run, command)
 
     def done(self, note: str = "") -> Decision:
         """The decision. A live run has an open task: without one nobody would ever look at it again."""
         if not self.commands:
             return Decision((), self.run, note)
-        after = settled(self.run)
-        assert after.ended or after.tasks, f"{after.run_id} is live and has no open task"
-        return Decision(tuple(self.commands), after, note)
+        settle(self.run)
+        assert self.run.ended or self.run.tasks, f"{self.run.run_id} is live and has no open task"
+        return Decision(tuple(self.commands), self.run, note)
 
     def task_name(self) -> str:
         """``run.revision[.n]``, unique in the run for ever."""

@@ -1,7 +1,7 @@
 """Many reports, one transaction: each decided on its snapshot, all recorded together, each run answered for itself."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
@@ -11,6 +11,7 @@ from saga_engine import errors
 from saga_engine.domain import events as e
 from saga_engine.domain.decide import decide
 from saga_engine.domain.draft import Decision
+from saga_engine.domain.frozen import replace
 from saga_engine.domain.snapshot import ACTIONS, Snapshot, Task
 from saga_engine.failpoints import hit
 from saga_engine.runtime.deliver import Door
