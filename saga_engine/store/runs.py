@@ -1,40 +1,59 @@
-"""Runs as rows: read whole as snapshots, looked up by what a person types."""
+"""Runs as rows: read whole as snapshots, by one statement; looked up by what a person types."""
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, func, select
 
 from saga_engine.domain.snapshot import OpenGate, Parked, Result, Snapshot, Task, UndoEntry, Vote, WaitingEvent
 from saga_engine.store.schema import approvals, definitions, effects, inbox, results, runs, tasks, undo, votes
 
-IDS: sa.BindParameter[Any] = bindparam("ids", expanding=True)
+_TASK: Final = (
+    "name", "kind", "state", "visit", "position", "due_at", "resumes_at", "attempt", "failures", "leased_by", "ending",
+    "parked_code", "parked_text", "parked_outcome", "outcome", "about", "error", "lost_by", "lost_dead",
+)  # fmt: skip
+_RESULT: Final = ("position", "state", "visit", "source", "value", "revision", "undone")
+_UNDO: Final = ("position", "state", "visit", "task", "revision", "status")
+_WAITING: Final = ("number", "name", "payload", "actor", "source")
+_GATE: Final = ("task", "roles", "need", "digest", "shows", "opened_at", "expires_at", "not_starter", "state")
+_VOTE: Final = ("actor", "approved", "reason", "at")
+LISTS: Final = {
+    "sqlite": (func.json_group_array, func.json_array),
+    "postgresql": (func.json_agg, func.json_build_array),
+}
+"""How rows of a sub-select become one JSON list of lists."""
 
-# Primary key of saga_runs.
-_RUNS = (
-    select(runs, definitions.c.digest)
-    .join(definitions, definitions.c.id == runs.c.definition)
-    .where(runs.c.id.in_(IDS))
-)
-# ix_saga_tasks_run_id.
-_TASKS = select(tasks).where(tasks.c.run_id.in_(IDS))
-# Primary keys of saga_results, saga_undo and saga_inbox: run_id first.
-_RESULTS = select(results).where(results.c.run_id.in_(IDS)).order_by(results.c.run_id, results.c.position)
-_UNDO = select(undo).where(undo.c.run_id.in_(IDS)).order_by(undo.c.run_id, undo.c.position)
-_INBOX = (
-    select(inbox).where(inbox.c.run_id.in_(IDS), inbox.c.fate == "waiting").order_by(inbox.c.run_id, inbox.c.number)
-)
-# ix_saga_approvals_run_id.
-_GATES = select(approvals).where(approvals.c.run_id.in_(IDS), approvals.c.outcome.is_(None))
-_VOTES = (
-    select(votes, approvals.c.run_id)
-    .join(approvals, approvals.c.task == votes.c.task)
-    .where(approvals.c.run_id.in_(IDS), approvals.c.outcome.is_(None))
-    .order_by(votes.c.at)
-)
+
+def _reading(dialect: str) -> sa.Select[Any]:
+    """The run and all that belongs to it, in one row: a round trip for each table would cost more than the rows."""
+    all_of, one = LISTS[dialect]
+
+    def listed(name: str, table: sa.Table, columns: tuple[str, ...], *conditions: sa.ColumnElement[bool]) -> Any:  # noqa: ANN401
+        rows = select(all_of(one(*(table.c[column] for column in columns)))).where(*conditions)
+        return sa.cast(rows.scalar_subquery(), sa.Text).label(name)
+
+    # Primary keys of saga_results, saga_undo and saga_inbox: run_id first. ix_saga_tasks_run_id and
+    # ix_saga_approvals_run_id.
+    gate = (approvals.c.run_id == runs.c.id, approvals.c.outcome.is_(None))
+    voted = (votes.c.task == approvals.c.task, *gate)
+    parts = [
+        listed("tasks", tasks, _TASK, tasks.c.run_id == runs.c.id),
+        listed("results", results, _RESULT, results.c.run_id == runs.c.id),
+        listed("undo", undo, _UNDO, undo.c.run_id == runs.c.id),
+        listed("inbox", inbox, _WAITING, inbox.c.run_id == runs.c.id, inbox.c.fate == sa.literal_column("'waiting'")),
+        listed("gates", approvals, _GATE, *gate),
+        listed("votes", votes, _VOTE, *voted),
+    ]
+    # Primary key of saga_runs.
+    ids: sa.BindParameter[Any] = bindparam("ids", expanding=True)
+    return select(runs, definitions.c.digest, *parts).join(definitions).where(runs.c.id.in_(ids))
+
+
+_READING: Final = {dialect: _reading(dialect) for dialect in LISTS}
 # ix_saga_effects_run_id.
 _EFFECTS = select(effects.c.task, effects.c.connection, effects.c.ledger).where(effects.c.run_id == bindparam("run_id"))
 
@@ -43,10 +62,8 @@ def load(db: sa.Connection, ids: Collection[str]) -> dict[str, Snapshot]:
     """The snapshots of these runs; one that does not exist is left out. Locks nothing."""
     if not ids:
         return {}
-    wanted = {"ids": list(ids)}
-    heads = db.execute(_RUNS, wanted).all()
-    parts = {name: _by_run(db.execute(query, wanted)) for name, query in _PARTS.items()}
-    return {row.id: _snapshot(row, {name: found[row.id] for name, found in parts.items()}) for row in heads}
+    rows = db.execute(_READING[db.dialect.name], {"ids": list(ids)})
+    return {row.id: _snapshot(row) for row in rows}
 
 
 def load_one(db: sa.Connection, run_id: str) -> Snapshot | None:
@@ -62,24 +79,7 @@ def ledgers(db: sa.Connection, run_id: str) -> dict[str, dict[str, str]]:
     return dict(found)
 
 
-_PARTS: Mapping[str, sa.Select[Any]] = {
-    "tasks": _TASKS,
-    "results": _RESULTS,
-    "undo": _UNDO,
-    "inbox": _INBOX,
-    "gates": _GATES,
-    "votes": _VOTES,
-}
-
-
-def _by_run(rows: Iterable[sa.Row[Any]]) -> dict[str, list[sa.Row[Any]]]:
-    found: dict[str, list[sa.Row[Any]]] = defaultdict(list)
-    for row in rows:
-        found[row.run_id].append(row)
-    return found
-
-
-def _snapshot(row: sa.Row[Any], parts: Mapping[str, list[sa.Row[Any]]]) -> Snapshot:
+def _snapshot(row: sa.Row[Any]) -> Snapshot:
     return Snapshot(
         run_id=row.id,
         saga=row.saga,
@@ -96,36 +96,58 @@ def _snapshot(row: sa.Row[Any], parts: Mapping[str, list[sa.Row[Any]]]) -> Snaps
         cancelling=row.cancelling,
         rollback_to=row.rollback_to,
         visits=json.loads(row.visits),
-        tasks=tuple(sorted(map(task_of, parts["tasks"]), key=_made)),
-        results=tuple(Result(r.state, r.visit, r.source, r.value, r.revision, r.undone) for r in parts["results"]),
-        undo=tuple(UndoEntry(r.position, r.state, r.visit, r.task, r.revision, r.status) for r in parts["undo"]),
-        inbox=tuple(WaitingEvent(r.number, r.name, r.payload, r.actor, r.source) for r in parts["inbox"]),
-        gate=_gate(parts["gates"], parts["votes"]),
+        tasks=tuple(sorted(map(_task, _list(row.tasks)), key=_made)),
+        results=tuple(map(_result, sorted(_list(row.results)))),
+        undo=tuple(UndoEntry(*fields) for fields in sorted(_list(row.undo))),
+        inbox=tuple(WaitingEvent(*fields) for fields in sorted(_list(row.inbox))),
+        gate=_gate(_list(row.gates), _list(row.votes)),
     )
 
 
-def task_of(row: sa.Row[Any]) -> Task:
-    """A row of saga_tasks as the domain knows it."""
-    parked = Parked(row.parked_code, row.parked_text, row.parked_outcome) if row.parked_code else None
+def _list(text: str | None) -> list[list[Any]]:
+    """The rows of a part; PostgreSQL makes null of none."""
+    found: list[list[Any]] = json.loads(text) if text else []
+    return found
+
+
+def _task(row: list[Any]) -> Task:
+    """A row of saga_tasks as the domain knows it; the columns are in the order of its fields."""
+    name, kind, state, visit, position, due_at, resumes_at, attempt, failures, leased_by, ending, code, text, way = row[
+        :14
+    ]
+    outcome, about, error, lost_by, lost_dead = row[14:]
     return Task(
-        name=row.name,
-        kind=row.kind,
-        state=row.state,
-        visit=row.visit,
-        position=row.position,
-        due_at=row.due_at,
-        resumes_at=row.resumes_at,
-        attempt=row.attempt,
-        failures=row.failures,
-        leased_by=row.leased_by,
-        ending=row.ending,
-        parked=parked,
-        outcome=row.outcome,
-        about=row.about,
-        error=row.error,
-        lost_by=row.lost_by,
-        lost_dead=row.lost_dead,
+        name,
+        kind,
+        state,
+        visit,
+        position,
+        due_at=_moment(due_at),
+        resumes_at=_moment(resumes_at),
+        attempt=attempt,
+        failures=failures,
+        leased_by=leased_by,
+        ending=ending,
+        parked=Parked(code, text, way) if code else None,
+        outcome=outcome,
+        about=about,
+        error=error,
+        lost_by=lost_by,
+        lost_dead=bool(lost_dead),
     )
+
+
+def _result(row: list[Any]) -> Result:
+    _, state, visit, source, value, revision, undone = row
+    return Result(state, visit, source, value, revision, bool(undone))
+
+
+def _moment(text: str | None) -> datetime | None:
+    """A time as JSON has it: SQLite's text knows no zone, PostgreSQL writes that of the session."""
+    if text is None:
+        return None
+    found = datetime.fromisoformat(text)
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
 def _made(task: Task) -> tuple[int, ...]:
@@ -133,19 +155,25 @@ def _made(task: Task) -> tuple[int, ...]:
     return tuple(map(int, task.name.split(".")[1:]))
 
 
-def _gate(gates: list[sa.Row[Any]], given: list[sa.Row[Any]]) -> OpenGate | None:
+def _gate(gates: list[list[Any]], given: list[list[Any]]) -> OpenGate | None:
     if not gates:
         return None
-    gate = gates[0]
+    task, roles, need, digest, shows, opened_at, expires_at, not_starter, state = gates[0]
+    opened, expires = _moment(opened_at), _moment(expires_at)
+    assert opened is not None, "a gate is opened at some time"
+    assert expires is not None, "an open gate expires"
+    voted = [
+        Vote(actor, bool(approved), reason, at) for actor, approved, reason, text in given if (at := _moment(text))
+    ]
     return OpenGate(
-        task=gate.task,
-        roles=tuple(json.loads(gate.roles)),
-        need=gate.need,
-        digest=gate.digest,
-        shows=gate.shows,
-        opened_at=gate.opened_at,
-        expires_at=gate.expires_at,
-        not_starter=gate.not_starter,
-        votes=tuple(Vote(v.actor, v.approved, v.reason, v.at) for v in given),
-        state=gate.state,
+        task=task,
+        roles=tuple(json.loads(roles)),
+        need=need,
+        digest=digest,
+        shows=shows,
+        opened_at=opened,
+        expires_at=expires,
+        not_starter=bool(not_starter),
+        votes=tuple(sorted(voted, key=lambda vote: vote.at)),
+        state=state,
     )
