@@ -32,7 +32,7 @@ def _reading(dialect: str) -> sa.Select[Any]:
     """The run and all that belongs to it, in one row: a round trip for each table would cost more than the rows."""
     all_of, one = LISTS[dialect]
 
-    def listed(name: str, table: sa.Table, columns: tuple[str, ...], *conditions: sa.ColumnElement[bool]) -> Any:  # noqa: ANN401
+    def listed(name: str, table: sa.Table, columns: tuple[str, ...], *conditions: sa.ColumnElement[bool]) -> Any:  # noqa: ANN401  an expression of any type
         rows = select(all_of(one(*(table.c[column] for column in columns)))).where(*conditions)
         return sa.cast(rows.scalar_subquery(), sa.Text).label(name)
 
