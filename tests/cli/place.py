@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,6 +110,12 @@ class Place:
             text=True,
         )
 
+    def finished(self, *arguments: str, seconds: float = SECONDS_MAX, **environment: str) -> Done:
+        """The program as a process of its own, to its end."""
+        process = self.start(*arguments, **environment)
+        out, err = process.communicate(timeout=seconds)
+        return Done(process.returncode, out, err)
+
     @contextmanager
     def terminal(self, *arguments: str) -> Iterator[Terminal]:
         """The program as a process on a terminal of 100 columns."""
@@ -162,22 +168,22 @@ class Terminal:
         """Everything so far, without colours and movements of the cursor."""
         return ANSI.sub("", self.raw).replace("\r", "")
 
-    def until(self, text: str) -> None:
+    def until(self, text: str, seconds: float = SECONDS_MAX) -> None:
         """Read until *text* is there."""
-        self._read(lambda: text in self.seen)
+        self._read(lambda: text in self.seen, seconds)
         assert text in self.seen, self.seen
 
     def type(self, text: str) -> None:
         """Type a line."""
         os.write(self.file, f"{text}\n".encode())
 
-    def end(self) -> int:
+    def end(self, seconds: float = SECONDS_MAX) -> int:
         """Read to the end; the exit code."""
-        self._read(lambda: False)
+        self._read(lambda: False, seconds)
         return self.process.wait(SECONDS_MAX)
 
-    def _read(self, enough: Any) -> None:
-        limit = time.monotonic() + SECONDS_MAX
+    def _read(self, enough: Callable[[], bool], seconds: float) -> None:
+        limit = time.monotonic() + seconds
         while not enough() and time.monotonic() < limit:
             if not select.select([self.file], [], [], 0.2)[0]:
                 continue

@@ -6,14 +6,24 @@ import click
 
 from saga_engine.cli.demo.screen import Screen
 from saga_engine.cli.demo.story import Story
+from saga_engine.cli.options import Command, Options
+from saga_engine.cli.trouble import Refused
 from saga_engine.settings import Settings, actor
 
 
-@click.command()
+@click.command(cls=Command, formats=("text",))
 @click.option(
-    "--dir", "folder", type=click.Path(path_type=Path, file_okay=False), default=Path("saga-demo"), show_default=True
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("saga-demo"),
+    show_default=True,
+    help="Where it makes its databases, settings and store: an empty folder, or that of an earlier demo.",
 )
 @click.option("--yes", is_flag=True, help="Answer the approval without asking.")
-def demo(folder: Path, yes: bool) -> int:  # noqa: FBT001  click's way
+@click.pass_obj
+def demo(given: Options, folder: Path, *, yes: bool) -> int:
     """Move a table while a worker is killed, then damage one value and see the rollback."""
-    return Story(folder, Screen(), yes=yes).tell(actor(Settings()))
+    if given.store or given.workflows or given.profile:
+        raise Refused("the demo has a store and a saga of its own", "saga demo --dir FOLDER says where they are made")
+    return Story(folder, Screen(given.color), yes=yes).tell(actor(Settings()))

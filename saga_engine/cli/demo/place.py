@@ -1,14 +1,16 @@
 """The demo's folder: a small project of its own, as ``saga init`` makes one, with two databases."""
 
 import shutil
+import sqlite3
 from pathlib import Path
 from typing import Final
 
-from saga_engine import errors
 from saga_engine.cli.demo import shop
+from saga_engine.cli.trouble import Refused
 from saga_engine.settings import shipped_workflows
 
 MARK: Final = ".made-by-saga-demo"
+ELSEWHERE: Final = "saga demo --dir FOLDER makes it in an empty one"
 SETTINGS: Final = """\
 # Made by `saga demo`. Delete the folder when you are done.
 store = "sqlite:///.saga/saga.db"
@@ -24,15 +26,29 @@ dba = ["{actor}"]
 
 
 def make(folder: Path, actor: str) -> None:
-    """Make the folder anew. One that something else has made is left alone: ``BadInput``."""
-    if folder.exists():
-        if any(folder.iterdir()) and not (folder / MARK).exists():
-            raise errors.BadInput(f"{folder} holds other files; name an empty folder: saga demo --dir FOLDER")
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
-    (folder / MARK).touch()
-    (folder / "saga.toml").write_text(SETTINGS.format(actor=actor), encoding="utf-8")
-    (folder / "workflows").mkdir()
-    shutil.copy(shipped_workflows() / "migrate_table.py", folder / "workflows")
-    shop.build_source(folder / "shop.db")
-    shop.build_target(folder / "warehouse.db")
+    """Fill the folder anew. One that something else has filled is left alone: ``Refused``."""
+    try:
+        _clear(folder)
+        (folder / MARK).touch()
+        (folder / "saga.toml").write_text(SETTINGS.format(actor=actor), encoding="utf-8")
+        (folder / "workflows").mkdir()
+        shutil.copy(shipped_workflows() / "migrate_table.py", folder / "workflows")
+        shop.build_source(folder / "shop.db")
+        shop.build_target(folder / "warehouse.db")
+    except (OSError, sqlite3.OperationalError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise Refused(f"{folder} cannot be filled: {why}", ELSEWHERE) from None
+
+
+def _clear(folder: Path) -> None:
+    """Make the folder if it is missing, and empty it if an earlier demo has filled it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = list(folder.iterdir())
+    if found and folder / MARK not in found:
+        raise Refused(f"{folder} holds other files, and the demo leaves them alone", ELSEWHERE)
+    # The mark goes last: a demo that is stopped here can still be run again.
+    for path in sorted(found, key=lambda path: path.name == MARK):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()

@@ -1,5 +1,6 @@
 """What the demo shows: colours, bars and a state line on a terminal; plain lines in a pipe."""
 
+import os
 from types import TracebackType
 from typing import Self
 
@@ -16,8 +17,11 @@ PLAIN_EVERY = 10
 class Screen:
     """Prints the story."""
 
-    def __init__(self, *, color: bool | None = None) -> None:
-        self.console = Console(highlight=False, soft_wrap=True, no_color=color is False or None)
+    def __init__(self, color: str = "auto") -> None:
+        plain = color == "never" or (color == "auto" and bool(os.environ.get("NO_COLOR")))
+        self.console = Console(
+            highlight=False, soft_wrap=True, no_color=plain, color_system="standard" if color == "always" else "auto"
+        )
 
     @property
     def interactive(self) -> bool:

@@ -1,18 +1,25 @@
 """The story of the demo: a worker dies in the middle and nothing is lost; a value is damaged and nothing is kept."""
 
 import json
+import shlex
+import shutil
 import sqlite3
+import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import click
 
 from saga_engine import errors
+from saga_engine.cli import folder as state
 from saga_engine.cli.demo import place, shop
 from saga_engine.cli.demo.screen import Screen, reached
 from saga_engine.cli.demo.workers import WorkerProcess
+from saga_engine.cli.here import at_terminal
+from saga_engine.cli.story import Teller, as_line
 from saga_engine.runtime import registry
 from saga_engine.runtime.engine import Engine
 from saga_engine.runtime.views import ApprovalView, RunView
@@ -36,6 +43,9 @@ class Story:
     def __init__(self, folder: Path, screen: Screen, *, yes: bool) -> None:
         self._folder, self._screen, self._yes = folder, screen, yes
         self._workers: list[WorkerProcess] = []
+        self._store = ""
+        self._there = {"orders"}
+        """The tables that the warehouse must have at the end, beside the ledger's."""
 
     def tell(self, actor: str) -> int:
         """Tell it all; the exit code."""
@@ -45,6 +55,7 @@ class Story:
             f"{shop.CUSTOMERS + shop.ORDERS + shop.LINES:,} rows in three related tables, many of them awkward"
         )
         settings = load(self._folder)
+        self._store = settings.store_url().get_secret_value()
         try:
             with Engine(settings=settings, registry=registry.load(settings.workflows)) as engine:
                 return self._chapters(engine)
@@ -55,7 +66,7 @@ class Story:
     def _chapters(self, engine: Engine) -> int:
         moved = self._start(engine, "order_lines", LINES_CHUNK_ROWS)
         self._kill_in_the_middle(engine, moved)
-        if not self._approved(engine, moved):
+        if not self._decided(engine, moved):
             return STILL_WAITING
         damaged = self._damage(engine)
         self._look_back(engine, moved, damaged)
@@ -65,6 +76,7 @@ class Story:
         self._screen.title(f"Move {table} to the warehouse")
         given = {"source": "shop", "target": "warehouse", "table": table, "chunk_rows": chunk_rows}
         run = engine.start(SAGA, given)
+        state.remember_last(self._store, run.id)
         self._screen.command(f"saga run {SAGA} " + " ".join(f"--input {name}={value}" for name, value in given.items()))
         self._screen.say(f"{run.name} is {run.status}")
         return run.id
@@ -92,60 +104,76 @@ class Story:
             f"{report['chunks_equal']} of {report['chunks']} chunk checksums equal"
         )
 
-    def _approved(self, engine: Engine, run_id: str) -> bool:
-        """Ask the person, or answer for them, or say how to answer."""
+    def _decided(self, engine: Engine, run_id: str) -> bool:
+        """Ask the person, or answer for them, and see what follows; False where there is nobody to ask."""
         approval = engine.approvals(run_id)[0]
-        self._screen.title(f"{approval.run} waits in {approval.state} for {approval.need} of group {approval.role}")
-        if not self._answer(approval):
+        asked = f"{approval.need} of {' or '.join(approval.roles)}"
+        self._screen.title(f"{approval.run} waits in {approval.state} for {asked}")
+        approved = self._answer(approval)
+        if approved is None:
             return False
-        reply = engine.approve(run_id, shown=approval.digest, reason="demo")
-        self._screen.say(f"approved: {reply.source} -> {reply.state}", "green")
+        give = engine.approve if approved else engine.reject
+        reply = give(run_id, shown=approval.digest, reason="demo")
+        self._screen.say(f"{'approved' if approved else 'rejected'}: {reply.source} → {reply.state}", "green")
         run = self._follow(engine, run_id, lambda run: run.ended)
-        self._screen.say(f"{run.name} is {run.status} in {run.state}", "bold green")
-        same = shop.imprint(self._folder / "shop.db", "order_lines") == shop.imprint(
-            self._folder / "warehouse.db", "order_lines"
-        )
-        if run.status != "completed" or not same:
-            raise errors.SagaError(
-                f"the demo expected a completed run and equal tables, and got {run.status}, equal: {same}"
-            )
-        self._screen.say(
-            f"both sides, read by another connection: {shop.imprint(self._folder / 'warehouse.db', 'order_lines')}"
-        )
+        if approved:
+            self._completed(run)
+        else:
+            self._taken_back(run)
         return True
 
-    def _answer(self, approval: ApprovalView) -> bool:
+    def _answer(self, approval: ApprovalView) -> bool | None:
         command = f"saga approve {approval.run} --shown {approval.digest} --reason demo"
         if self._yes:
             self._screen.command(command)
             return True
-        if not self._screen.interactive:
+        if not (self._screen.interactive and at_terminal()):
             self._screen.say("nobody is at a terminal to ask, and --yes was not given. Answer with:")
-            self._screen.command(f"cd {self._folder} && {command}")
-            self._screen.command(f"cd {self._folder} && saga worker --until-idle")
-            return False
-        return click.confirm(f"  Switch the warehouse over to the new {approval.saga}?", default=True)
+            self._go_there()
+            self._screen.command(command)
+            self._screen.command("saga worker --until-idle")
+            return None
+        return click.confirm("  Let the warehouse have this order_lines? [n: take it all back]", default=True)
+
+    def _completed(self, run: RunView) -> None:
+        """The warehouse has the table, and it is the shop's."""
+        self._screen.say(f"{run.name} is {run.status} in {run.state}", "bold green")
+        shops, warehouses = (shop.imprint(self._folder / name, "order_lines") for name in ("shop.db", "warehouse.db"))
+        if run.status != "completed" or shops != warehouses:
+            raise errors.SagaError(
+                f"the demo expected a completed run and equal tables, and got {run.status}, {shops}, {warehouses}"
+            )
+        self._screen.say(f"both sides, read by another connection: {warehouses}")
+        self._there.add("order_lines")
+
+    def _taken_back(self, run: RunView) -> None:
+        """The warehouse is as it was."""
+        self._screen.say(f"{run.name} is {run.status} in {run.state}", "bold yellow")
+        if run.status != "rolled_back" or self._tables() != self._there:
+            raise errors.SagaError(
+                f"the demo expected an untouched warehouse, and found {self._tables()}, {run.status}"
+            )
+        self._screen.say("the warehouse is as it was: same tables, no staging table", "green")
 
     def _damage(self, engine: Engine) -> str:
         """Run a second migration, and change one value behind its back, while it is paused before the validation."""
         before = shop.imprint(self._folder / "warehouse.db", "orders")
         run_id = self._start(engine, "orders", ORDERS_CHUNK_ROWS)
         self._follow(engine, run_id, _is_loading_at(0.0))
-        engine.pause(run_id, reason="demo: one value is damaged now")
+        paused = engine.pause(run_id, reason="demo: one value is damaged now")
+        self._screen.command(f"saga pause {paused.run}")
         run = self._follow(engine, run_id, lambda run: run.state == "VALIDATING")
         self._screen.say(self._spoil(run.results["PREFLIGHT"]["staging"]["name"]), "red")
         engine.resume(run_id, reason="demo")
+        self._screen.command(f"saga resume {run.name}")
         run = self._follow(engine, run_id, lambda run: run.ended)
-        self._screen.say(f"{run.name} is {run.status} in {run.state}", "bold yellow")
         self._screen.say(f"the validation named it: {_differences(engine, run_id)}")
         after = shop.imprint(self._folder / "warehouse.db", "orders")
         self._screen.say(f"warehouse.orders before: {before}")
         self._screen.say(f"warehouse.orders after:  {after}")
-        if before != after or run.status != "rolled_back" or self._tables() != self._expected_tables():
-            raise errors.SagaError(
-                f"the demo expected an untouched warehouse, and found {self._tables()}, {run.status}"
-            )
-        self._screen.say("the warehouse is as it was: same rows, no staging table", "green")
+        if before != after:
+            raise errors.SagaError("the demo expected the rows of warehouse.orders to be as before")
+        self._taken_back(run)
         return run_id
 
     def _spoil(self, staging: str) -> str:
@@ -157,21 +185,21 @@ class Story:
     def _look_back(self, engine: Engine, *run_ids: str) -> None:
         self._screen.title("What was recorded")
         for run_id in run_ids:
-            run = engine.get(run_id)
-            self._screen.command(f"saga history {run.name}")
+            self._screen.command(f"saga history {engine.get(run_id).name}")
+            tells = Teller.of(engine, run_id)
             for line in engine.history(run_id):
-                moves = [f"{c['source'] or 'start'} -> {c['target']}" for c in line.commands if c["kind"] == "Move"]
-                self._screen.say(f"{line.at:%H:%M:%S}  {line.kind:<18} {', '.join(moves)}".rstrip())
+                self._screen.say(as_line(tells.tell(line), line.at, datetime.now(UTC)))
         self._screen.title("Look around")
-        for command in (
-            f"cd {self._folder}",
-            "saga status",
-            "saga list",
-            "saga show @last",
-            "saga history @last",
-            "saga graph migrate_table",
-        ):
-            self._screen.command(command)
+        self._go_there()
+        for command in ("status", "list", "show @last", "history @last", "graph migrate_table"):
+            self._screen.command(f"saga {command}")
+
+    def _go_there(self) -> None:
+        """What to type so that the commands below it work in the reader's shell."""
+        self._screen.command(f"cd {shlex.quote(str(self._folder))}")
+        programs = Path(sys.executable).parent
+        if shutil.which("saga") is None and (programs / "saga").exists():
+            self._screen.command(f"PATH={shlex.quote(str(programs))}:$PATH")
 
     def _follow(self, engine: Engine, run_id: str, reached_it: Callable[[RunView], bool]) -> RunView:
         """Show the run until it is there; a run that is parked or takes too long ends the demo with its reason."""
@@ -208,9 +236,6 @@ class Story:
         names = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         db.close()
         return {name for name in names if not name.startswith("saga_ledger")}
-
-    def _expected_tables(self) -> set[str]:
-        return {"orders", "order_lines"}
 
 
 def _is_loading_at(part: float) -> Callable[[RunView], bool]:
