@@ -97,6 +97,8 @@ class Here:
     def __exit__(
         self, _kind: type[BaseException] | None, error: BaseException | None, _at: TracebackType | None
     ) -> None:
+        if isinstance(error, SagaError):
+            error.facts.setdefault("command", self.options.command)
         if not self._opened:
             return
         try:

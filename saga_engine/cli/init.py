@@ -9,8 +9,8 @@ import click
 
 from saga_engine.cli import people
 from saga_engine.cli.options import Command, Options
-from saga_engine.cli.trouble import note
-from saga_engine.errors import BadInput, NotFound
+from saga_engine.cli.trouble import Refused, note
+from saga_engine.errors import NotFound
 from saga_engine.settings import shipped_workflows, system_user
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
@@ -60,7 +60,7 @@ def _write(path: Path, text: str) -> str:
     except FileExistsError:
         return f"kept   {path}"
     except OSError as error:
-        raise BadInput(f"{path} cannot be written: {error.strerror}") from None
+        raise Refused(f"{path} cannot be written: {error.strerror}", "saga init DIR writes elsewhere") from None
     return f"wrote  {path}"
 
 

@@ -114,8 +114,8 @@ def _next(error: SagaError) -> str:
             return "saga list"
         case DefinitionError():
             return "saga check"
-        case BadInput():
-            return "saga help runs"
+        case BadInput() if "command" in error.facts:
+            return f"{error.facts['command']} --help"
         case _:
             return "saga doctor"
 

@@ -6,6 +6,7 @@ next. ``exit_code`` is what the command line ends with.
 
 from saga_engine.errors.asked import (
     AlreadyDecided,
+    AmbiguousName,
     BadInput,
     Conflict,
     EventNotFound,
@@ -71,6 +72,7 @@ from saga_engine.errors.work import (
 
 __all__ = [
     "AlreadyDecided",
+    "AmbiguousName",
     "AttemptEnded",
     "BadInput",
     "BadResult",

@@ -9,6 +9,12 @@ class BadInput(SagaError):
     exit_code = 2
 
 
+class AmbiguousName(BadInput):
+    """{run} fits several runs: {several}, …"""
+
+    hint = "saga help runs"
+
+
 class PayloadTooLarge(BadInput):
     """{what} has {size} bytes; the limit is {limit}. Store the data elsewhere and pass a reference."""
 

@@ -25,7 +25,7 @@ class Names:
     def resolve(self, typed: str) -> str:
         """The id of the run that *typed* names. ``RunNotFound``, or ``BadInput`` naming several that it fits."""
         name = typed.strip()
-        if not name.isprintable():  # no database could even be asked for a NUL, or half of a surrogate pair
+        if not name or not name.isprintable():  # no database could even be asked for a NUL, or half of a surrogate pair
             raise errors.RunNotFound(run=ascii(typed))
         with self._store.read() as db:
             if name.startswith("@"):
@@ -37,7 +37,7 @@ class Names:
             several = ", ".join(
                 ids.short(saga, tag, tuple(t for _, _, t in candidates if t != tag)) for _, saga, tag in candidates
             )
-            raise errors.BadInput(f"{typed} fits several runs: {several}, …")
+            raise errors.AmbiguousName(run=typed, several=several)
         if not candidates:
             raise errors.RunNotFound(run=typed)
         return candidates[0][0]

@@ -26,6 +26,8 @@ def as_json(value: BaseModel, what: str, most: int) -> str:
     try:
         text = canonical(value.model_dump(mode="json"))
         size = len(text.encode())
+    except UnicodeEncodeError:
+        raise errors.BadInput(f"the store cannot hold {what}: it has half of a surrogate pair in it") from None
     except ValueError as error:
         raise errors.BadInput(f"the store cannot hold {what}: {error}") from None
     if size > most:

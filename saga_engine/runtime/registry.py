@@ -5,6 +5,7 @@ Code comes from here alone. A row names a saga, a version and a digest; it never
 
 import importlib.util
 import sys
+import textwrap
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import redirect_stdout
@@ -16,9 +17,12 @@ from saga_engine import errors
 from saga_engine.domain.chart import Chart
 from saga_engine.domain.definition.saga import Saga
 from saga_engine.domain.definition.table import Run
+from saga_engine.settings import redact
 
 SHOWN_FRAMES = 3
 """How much of a traceback tells where a file of the user's is wrong."""
+REASON_LETTERS_MAX = 500
+"""How much of its error is shown: whatever runs in a file may have written it."""
 
 
 class Registry:
@@ -92,7 +96,9 @@ def modules(path: Path) -> Iterator[tuple[Path, ModuleType | str]]:
         try:
             with redirect_stdout(sys.stderr):
                 found = _module(file)
-        except (Exception, SystemExit) as error:  # noqa: BLE001  a user's file may raise anything; it is shown to them
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001  a user's file may raise anything; it is shown to them
             found = _reason(error, file)
         yield file, found
 
@@ -107,8 +113,8 @@ def _module(file: Path) -> ModuleType:
     """Import a file under a name of its own, so that two folders may have files of one name."""
     name = f"saga_workflows.{file.stem}"
     spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None, "a file that is there has a specification"
-    assert spec.loader is not None, "a .py file has a loader"
+    if spec is None or spec.loader is None:
+        raise ImportError("this is no Python file; name a .py file, or a folder of them")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     if str(file.parent) not in sys.path:
@@ -129,7 +135,8 @@ def sagas_of(module: ModuleType) -> list[Saga[Any, Any]]:
 def _reason(error: BaseException, file: Path) -> str:
     where = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
     lines = ", ".join(f"line {frame.lineno}" for frame in where[-SHOWN_FRAMES:])
-    return f"{type(error).__name__}: {error}" + (f" ({lines})" if lines else "")
+    text = textwrap.shorten(redact(str(error)), REASON_LETTERS_MAX, placeholder="…")
+    return f"{type(error).__name__}: {text}" + (f" ({lines})" if lines else "")
 
 
 def _refuse(chart: Chart) -> None:

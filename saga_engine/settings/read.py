@@ -6,7 +6,7 @@ import os
 from collections import ChainMap
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
@@ -15,6 +15,13 @@ from saga_engine.settings import layers
 from saga_engine.settings.layers import Key, Layer
 from saga_engine.settings.secret import anchored, has_password, reference_problem
 from saga_engine.settings.values import Settings
+
+PLAINER: Final = {
+    "tuple_type": 'Input should be a list, such as ["ann", "bob"]',
+    "dict_type": "Input should be a table of names and values",
+    "model_type": "Input should be a table of settings",
+}
+"""What pydantic says in Python's words, in those of a settings file, by its kind."""
 
 
 def load(start: Path | None = None, **flags: object) -> Settings:
@@ -30,7 +37,10 @@ def load(start: Path | None = None, **flags: object) -> Settings:
     dotenv = layers.dotenv_file(start, root)
     said = [layers.from_flags(flags, start), layers.from_environment(start)]
     said += [layers.from_dotenv(dotenv)] if dotenv else []
-    said += layers.from_file(file, _profile(said)) if file else []
+    profile = _profile(said)
+    if profile and not file:
+        raise SettingsError(f"There is no saga.toml that could have a [profiles.{profile}]; saga init writes one")
+    said += layers.from_file(file, profile) if file else []
     _refuse_misplaced(said)
     settings = _validated([*said, _default_paths(root)])
     origins = {".".join(key): layer.origin(key) for layer in reversed(said) for key in layer.leaves}
@@ -103,7 +113,7 @@ def _told(key: Key, kind: str, message: str, said: list[Layer]) -> str:
     where = next((layer.origin(known) for layer in said for known in layer.leaves if _touch(known, key)), "")
     name = ".".join(key)
     if kind != "extra_forbidden":
-        return f"{where}: {name}: {message}"
+        return f"{where}: {name}: {PLAINER.get(kind, message)}"
     close = get_close_matches(name, _names(Settings), n=1)
     return f"{where}: {name} is no setting." + (f" Did you mean {close[0]}?" if close else "")
 

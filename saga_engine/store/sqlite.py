@@ -185,6 +185,8 @@ def _path(url: URL) -> Path:
             url=_shown(url),
             reason="a store is a file that several processes share: write sqlite:///saga.db, without options",
         )
+    if "\0" in name:
+        raise StoreUnreachable(url=_shown(url), reason="no file has a NUL in its name")
     return Path(name).resolve()
 
 

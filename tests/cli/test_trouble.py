@@ -29,6 +29,7 @@ def test_bad_urls(saga: Place) -> None:
         done = saga("--store", url, "list")
         assert (done.code in {2, 9}, done.out, "secret" in done.err) == (True, "", False), done
         assert [line[:7] for line in done.err.splitlines()] == ["error: ", "hint:  "], done
+    assert_told(saga("--store", "sqlite:///a%00b", "list"), 9, "no file has a NUL in its name")
     assert_told(saga("--store", "env:NOWHERE", "list"), 2, "the environment variable NOWHERE is not set")
 
 
@@ -82,8 +83,12 @@ def test_damaged_settings(saga: Place) -> None:
     ):
         settings.write_text(damage)
         assert_told(saga("list"), 2, told, "hint:  saga config show --origin")
+    settings.write_text('[roles]\ndba = "ann"\n')
+    assert_told(saga("list"), 2, 'roles.dba: Input should be a list, such as ["ann", "bob"]')
     settings.write_text(whole)
     assert_told(saga("--profile", "prod", "list"), 2, "there is no [profiles.prod]")
+    settings.unlink()
+    assert_told(saga("--profile", "prod", "list"), 2, "no saga.toml that could have a [profiles.prod]")
 
 
 def test_an_actor_that_is_not_allowed(saga: Place) -> None:
@@ -131,6 +136,37 @@ def test_a_file_that_cannot_be_loaded_does_not_hide_the_others(saga: Place) -> N
     examined = saga("doctor", "--json")
     problems = [item["text"] for item in examined.json["items"] if item["state"] == "problem"]
     assert (examined.code, len([text for text in problems if "cannot be loaded" in text])) == (6, 2)
+
+
+def test_whatever_a_file_raises_is_its_own_trouble_and_shows_no_secret(saga: Place) -> None:
+    raised = {
+        "base": "raise BaseException('away')",
+        "generator": "raise GeneratorExit",
+        "secret": "raise ValueError('no answer from postgresql://u:hush@db/x')",
+        "long": "raise ValueError('word ' * 20_000)",
+    }
+    for name, line in raised.items():
+        (saga.folder / "workflows" / f"{name}.py").write_text(f"{line}\n")
+    listed = saga("list", "--json")
+    assert listed.code == 0
+    notes = {Path(line.split()[1]).stem: line for line in listed.err.splitlines()}
+    assert set(notes) == set(raised)
+    assert "BaseException: away (line 1)" in notes["base"]
+    assert ("hush" in listed.err, max(map(len, notes.values())) < 1_000) == (False, True)
+
+
+def test_a_file_of_sagas_that_is_no_python_file(saga: Place) -> None:
+    checked = saga("check", "saga.toml")
+    assert (checked.code, "ImportError: this is no Python file; name a .py file" in checked.out) == (6, True)
+
+
+def test_what_does_not_fit_names_the_help_of_its_command(saga: Place) -> None:
+    names = [saga("run", "parcel", "--input", f"to={n}", "-q").out.strip() for n in range(2)]
+    ids = [saga("show", name, "--json").json["item"]["id"] for name in names]
+    assert_told(saga("show", ids[0][:6]), 2, "fits several runs", "hint:  saga help runs")
+    assert_told(saga("show", ""), 3, "No run is called ''.", "hint:  saga list")
+    assert_told(saga("send", names[0], "courier", "--data", "{"), 2, "this is no JSON", "hint:  saga send --help")
+    assert_told(saga("init", "/proc"), 2, "cannot be written", "hint:  saga init DIR")
 
 
 def test_a_run_whose_saga_is_gone_can_be_looked_at_and_not_moved(saga: Place) -> None:

@@ -187,8 +187,8 @@ def test_the_file_may_choose_the_profile_itself(project: Path) -> None:
             "[limits]\nlease_seconds = 4",
             "{file}: limits: Value error, renew_seconds must fit at least twice into lease_seconds",
         ),
-        ("limits = 3", "{file}: limits: Input should be a valid dictionary or instance of Limits"),
-        ("[roles]\ndba = 'ann'", "{file}: roles.dba: Input should be a valid tuple"),
+        ("limits = 3", "{file}: limits: Input should be a table of settings"),
+        ("[roles]\ndba = 'ann'", '{file}: roles.dba: Input should be a list, such as ["ann", "bob"]'),
         (
             "[connections]\ndw = 'keyring:dw/me'",
             "{file}: connections.dw: keyring needs the extra saga-engine[keyring], which this version lacks; write env:NAME or file:PATH",  # noqa: E501

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import time
 from collections.abc import Iterator
@@ -59,7 +60,8 @@ class Server:
         """Drop the test databases of runs that were killed before they could."""
         oldest = time.time() - LEFT_BEHIND_SECONDS
         for name in self.names():
-            if name.startswith("saga_test_") and int(name.split("_")[2]) < oldest:
+            made = re.match(r"saga_test_(\d+)_", name)
+            if made and int(made[1]) < oldest:
                 self._drop(name)
 
     def names(self) -> list[str]:
