@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Final
 
 import click
 
@@ -13,11 +14,16 @@ from saga_engine.cli.options import Command, Options
 from saga_engine.cli.story import Teller, as_line
 from saga_engine.runtime.views import HistoryLine
 
+REVISION_MAX: Final = 2**31 - 1
+"""The highest that the column of a store can hold."""
+
 
 @click.command(cls=Command)
 @options.run_argument
 @click.option("-f", "--follow", is_flag=True, help="Go on with what happens next, until the run has ended.")
-@click.option("--after", type=click.IntRange(0), default=0, metavar="REVISION", help="Lines behind this one.")
+@click.option(
+    "--after", type=click.IntRange(0, REVISION_MAX), default=0, metavar="REVISION", help="Lines behind this one."
+)
 @click.option("--limit", type=click.IntRange(1, LINES_AT_ONCE), default=LINES_AT_ONCE, show_default=True)
 @click.pass_obj
 def history(given: Options, run: str, after: int, limit: int, *, follow: bool) -> None:

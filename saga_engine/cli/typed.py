@@ -20,6 +20,8 @@ def one_json(text: str, flag: str) -> dict[str, Any]:
     """The JSON object that is written out, stands in ``@FILE``, or comes on standard input (``-``)."""
     try:
         found = json.loads(_content(text, flag))
+    except RecursionError:
+        raise BadInput(f"{flag}: this JSON is nested too deeply") from None
     except ValueError as error:
         raise BadInput(f"{flag}: this is no JSON: {error}") from None
     if not isinstance(found, dict):
@@ -65,7 +67,7 @@ def _value(model: type[BaseModel], name: str, text: str) -> Any:  # noqa: ANN401
         return text
     try:
         read = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     return read if _takes(field.annotation, read) else text
 

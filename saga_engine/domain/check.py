@@ -10,7 +10,7 @@ from saga_engine.domain.checks.rules import RULES
 from saga_engine.domain.definition.saga import Saga
 from saga_engine.domain.definition.values import Event
 from saga_engine.domain.graph import Graph
-from saga_engine.errors import NotFound
+from saga_engine.errors import RuleNotFound
 
 __all__ = ["Finding", "Rule", "Severity", "check", "check_module", "explain"]
 
@@ -39,11 +39,11 @@ def check_module(namespace: Mapping[str, object], roles: Mapping[str, Sequence[s
 def explain(code: str) -> str:
     """Return the long text of a rule: why it matters, a table that breaks it and one that does not.
 
-    Raises ``NotFound`` for a code that no rule has.
+    Raises ``RuleNotFound`` for a code that no rule has.
     """
     rule = RULES.get(code.upper())
     if rule is None:
-        raise NotFound(f"no rule is called {code}; the rules are {', '.join(RULES)}")
+        raise RuleNotFound(rule=code, rules=", ".join(RULES))
     why = fill(rule.why, 80, break_on_hyphens=False)
     bad, good = indent(rule.bad.strip(), "    "), indent(rule.good.strip(), "    ")
     return f"{rule.code}  {rule.title}\n\n{why}\n\nBad\n{bad}\n\nGood\n{good}\n"

@@ -31,6 +31,12 @@ class NotFound(SagaError):
     exit_code = 3
 
 
+class RuleNotFound(NotFound):
+    """no rule is called {rule}; the rules are {rules}"""
+
+    hint = "saga explain"
+
+
 class RunNotFound(NotFound):
     """No run is called {run}."""
 

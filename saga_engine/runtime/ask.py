@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from saga_engine import errors
+from saga_engine.domain import commands as c
 from saga_engine.domain import events as e
 from saga_engine.domain import unwind
 from saga_engine.domain.chart import Chart
@@ -19,7 +20,7 @@ from saga_engine.ledger.heads import Key
 from saga_engine.ledger.undo import applied
 from saga_engine.ledger.void import void
 from saga_engine.runtime.deliver import Door
-from saga_engine.runtime.payload import as_json, refuse_unstorable, validated
+from saga_engine.runtime.payload import as_json, refuse_unstorable, usable_key, validated
 from saga_engine.runtime.targets import Targets
 from saga_engine.runtime.views import PlannedUndo, Reply, RollbackPlan
 from saga_engine.store import inspect, runs, trouble
@@ -54,6 +55,8 @@ def send(door: Door, run: str, event: Event[Any] | str, given: BaseModel | Mappi
     value = validated(chart.events[name].payload, given, f"{name} cannot be sent with this payload")
     text = as_json(value, f"the payload of {name}", door.limits.event_bytes_max)
     dedup_key = sender.dedup_key
+    if dedup_key is not None:
+        usable_key(dedup_key, "event key")
     received = e.EventReceived(name, text, sender.actor, sender.source, dedup_key)
     refuse_unstorable(received)
     for _ in range(RACES_MAX):
@@ -83,7 +86,10 @@ def plan(door: Door, run: str, to: str | None, actor: str) -> RollbackPlan:
     before, chart, _ = door.read(run_id)
     if to is not None:
         known_state(chart, to)
-    after = door.would(run_id, e.RollbackRequested(actor, to)).after
+    decision = door.would(run_id, e.RollbackRequested(actor, to))
+    after = decision.after
+    # With nothing to undo the same decision goes through the rolling-back state and out of it.
+    via = next((command.target for command in decision.commands if isinstance(command, c.Move)), after.state)
     floor = unwind.floor_of(after)
     left = [entry for entry in after.undo if entry.status in ("started", "done") and entry.position >= floor]
     return RollbackPlan(
@@ -91,8 +97,8 @@ def plan(door: Door, run: str, to: str | None, actor: str) -> RollbackPlan:
         run=door.names.short(run_id, before.saga),
         saga=before.saga,
         state=before.state,
-        via=after.state,
-        ends_in=after.rollback_to or chart.ways(after.state, "then")[0].target,
+        via=via,
+        ends_in=after.rollback_to or (chart.ways(via, "then")[0].target if via == after.state else after.state),
         steps=tuple(_planned(chart, entry) for entry in reversed(left)),
     )
 

@@ -1,5 +1,6 @@
 """How runs are named: a UUIDv7 in hexadecimal, and the short form that people type."""
 
+import re
 import secrets
 import time
 
@@ -21,6 +22,11 @@ def new_run_id() -> str:
         | secrets.randbits(62)
     )
     return f"{value:032x}"
+
+
+def is_run_id(text: str) -> bool:
+    """Whether *text* is written as run ids are."""
+    return re.fullmatch("[0-9a-f]{32}", text) is not None
 
 
 def tag_of(run_id: str) -> str:

@@ -81,6 +81,8 @@ def find(door: Door, wanted: inspect.Wanted) -> RunPage:
     """A page of runs."""
     if not 1 <= wanted.limit <= PAGE_MAX:
         raise errors.BadInput(f"a page has 1 to {PAGE_MAX} runs, not {wanted.limit}")
+    if wanted.before is not None and not ids.is_run_id(wanted.before):
+        raise errors.BadInput(f"no page is called {wanted.before!r}: take the one that a page names as next")
     with door.store.read() as db:
         rows = inspect.find(db, wanted)
         snapshots = runs.load(db, [row.id for row in rows])

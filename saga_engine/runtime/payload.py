@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -11,6 +11,9 @@ from saga_engine.domain.codec import canonical
 from saga_engine.domain.events import Event
 
 M = TypeVar("M", bound=BaseModel)
+
+KEY_LETTERS_MAX: Final = 500
+"""Of a run key or an event key: PostgreSQL indexes no more than 2,704 bytes."""
 
 
 def validated(model: type[M], given: BaseModel | Mapping[str, object], refusal: str) -> M:
@@ -47,6 +50,15 @@ def storable(text: str, what: str) -> None:
     """Raise ``BadInput`` for NUL, which PostgreSQL has no text for, and for halves of surrogate pairs."""
     if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
         raise errors.BadInput(f"the store cannot hold the {what}: it has a NUL or half of a surrogate pair in it")
+
+
+def usable_key(key: str, what: str) -> None:
+    """Raise ``BadInput`` for a key that names nothing, or is too long for a database's index."""
+    storable(key, what)
+    if not key.strip():
+        raise errors.BadInput(f"the {what} is empty: leave it out, or say what it is")
+    if len(key) > KEY_LETTERS_MAX:
+        raise errors.BadInput(f"the {what} has {len(key)} letters; the limit is {KEY_LETTERS_MAX}")
 
 
 def plain(error: ValidationError) -> str:

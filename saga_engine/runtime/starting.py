@@ -15,7 +15,7 @@ from saga_engine.domain.definition.saga import Saga
 from saga_engine.domain.snapshot import Snapshot
 from saga_engine.runtime import ids
 from saga_engine.runtime.deliver import Door
-from saga_engine.runtime.payload import as_json, storable, validated
+from saga_engine.runtime.payload import as_json, storable, usable_key, validated
 from saga_engine.store import inspect, trouble
 from saga_engine.store.connect import retrying
 from saga_engine.store.entry import Entry, NewRun, Pinned
@@ -36,8 +36,9 @@ def start(
     chart = door.registry.newest(saga) if isinstance(saga, str) else door.registry.chart_of(saga)
     value = validated(chart.saga.input, given, f"{chart.name} cannot start with this input")
     text = as_json(value, f"the input of {chart.name}", door.limits.input_bytes_max)
-    for what, asked in (("run key", key), ("actor", actor)):
-        storable(asked or "", what)
+    storable(actor, "actor")
+    if key is not None:
+        usable_key(key, "run key")
     before = Snapshot(ids.new_run_id(), chart.name, chart.version, chart.digest, text, actor)
     pinned = Pinned(door.pin(chart), chart.saga.queue)
 

@@ -288,6 +288,18 @@ def test_a_plan_of_a_rollback_changes_nothing_and_is_what_happens(saga: Place) -
     assert ended == Done(7, "", f"error: {name} has ended: rolled_back in RETURNED.\nhint:  saga history {name}\n")
 
 
+def test_a_plan_where_nothing_has_begun_says_so_and_is_what_happens(saga: Place) -> None:
+    name = saga("run", "parcel", "--input", "to=A", "-q").out.strip()
+    for where in (("--plan",), ("--to", "PACKING", "--plan")):
+        planned = saga("rollback", name, *where)
+        assert (planned.code, planned.err) == (0, ""), planned
+    assert saga("rollback", name, "--plan").out == (
+        f"{name} would go PACKING → ROLLING_BACK → RETURNED; nothing has to be undone\n"
+    )
+    assert saga("rollback", name, "--yes") == Done(0, f"{name}: rolled back, PACKING → RETURNED\n", "")
+    assert states(saga, name) == ("RETURNED", "rolled_back")
+
+
 def test_names_from_standard_input_are_acted_on_one_after_the_other(saga: Place) -> None:
     first, second = saga.started("fail=weigh", to="Ann"), saga.started("fail=weigh", to="Bea")
     lines = saga("list", "--status", "parked", "-o", "jsonl").out

@@ -111,7 +111,14 @@ def test_names_that_are_not_there_are_guessed(saga: Place) -> None:
         ("rollback", name, "--to", "PACKNG", "--plan"): (3, "parcel has no state PACKNG.", "Did you mean PACKING?"),
         ("rollback", name, "--to", "SHIPPING", "--yes"): (7, "cannot go back to SHIPPING", f"saga why {name}"),
         ("approve", name, "--shown", "0"): (7, "nothing waits for an approval", f"saga why {name}"),
-        ("explain", "SG999"): (3, "no rule is called SG999"),
+        ("explain", "SG999"): (3, "no rule is called SG999", "hint:  saga explain"),
+        ("list", "--page", "2"): (2, "no page is called '2'", "hint:  saga list --help"),
+        ("history", name, "--after", "9" * 30): (2, "is not in the range", "hint:  saga history --help"),
+        ("run", "parcel", "--input", "to=A", "--key", ""): (2, "the run key is empty"),
+        ("run", "parcel", "--input", "to=A", "--key", "k" * 501): (2, "has 501 letters; the limit is 500"),
+        ("run", "parcel", "--input", "[" * 100_000): (2, "write name=value"),
+        ("run", "parcel", "--input", '{"to":' + "[" * 100_000): (2, "nested too deeply"),
+        ("send", name, "courier", "--data", "name=x", "--key", " "): (2, "the event key is empty"),
         ("db", "ledger", "shoop"): (2, "No connection is called shoop. Known: shop."),
         ("list", "--since", "yesterday"): (2, "'yesterday' is no moment"),
         ("resume", name, "--wait=soon"): (2, "'soon' is no length of time"),
@@ -218,7 +225,7 @@ def test_what_nobody_expected_is_kept_in_a_file_without_secrets(saga: Place) -> 
         db.execute("PRAGMA writable_schema = ON")
         db.execute("ALTER TABLE saga_runs RENAME COLUMN starter TO beginner")
     db.close()
-    done = saga("--store", "sqlite:///odd.db", "list", "--page", "postgresql://u:hush@db/x")
+    done = saga("--store", "sqlite:///odd.db", "show", "postgresql://u:hush@db/x")
     error, hint = done.err.splitlines()
     assert (done.code, done.out, hint) == (1, "", "hint:  report it with that file; saga doctor")
     assert error.startswith("error: unexpected OperationalError; the details are in ")
