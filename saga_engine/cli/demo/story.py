@@ -6,7 +6,8 @@ import shutil
 import sqlite3
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -28,7 +29,7 @@ from saga_engine.settings import load
 SAGA: Final = "migrate_table"
 LINES_CHUNK_ROWS: Final = 4_000
 ORDERS_CHUNK_ROWS: Final = 1_000
-KILL_AT: Final = 0.4
+KILL_AT: Final = 0.3
 """The part of the chunks after which the worker is killed."""
 LOOK_SECONDS: Final = 0.08
 CHAPTER_SECONDS_MAX: Final = 120.0
@@ -158,9 +159,11 @@ class Story:
     def _damage(self, engine: Engine) -> str:
         """Run a second migration, and change one value behind its back, while it is paused before the validation."""
         before = shop.imprint(self._folder / "warehouse.db", "orders")
-        run_id = self._start(engine, "orders", ORDERS_CHUNK_ROWS)
-        self._follow(engine, run_id, _is_loading_at(0.0))
-        paused = engine.pause(run_id, reason="demo: one value is damaged now")
+        # Nothing is loaded until the pause is recorded: a quick worker would be past the validation by then.
+        with self._nobody_writes():
+            run_id = self._start(engine, "orders", ORDERS_CHUNK_ROWS)
+            self._follow(engine, run_id, lambda run: run.state == "LOADING")
+            paused = engine.pause(run_id, reason="demo: one value is damaged now")
         self._screen.command(f"saga pause {paused.run}")
         run = self._follow(engine, run_id, lambda run: run.state == "VALIDATING")
         self._screen.say(self._spoil(run.results["PREFLIGHT"]["staging"]["name"]), "red")
@@ -175,6 +178,14 @@ class Story:
             raise errors.SagaError("the demo expected the rows of warehouse.orders to be as before")
         self._taken_back(run)
         return run_id
+
+    @contextmanager
+    def _nobody_writes(self) -> Iterator[None]:
+        """Hold the warehouse's write lock for the length of the block."""
+        with closing(sqlite3.connect(self._folder / "warehouse.db", timeout=10, isolation_level=None)) as db:
+            db.execute("BEGIN IMMEDIATE")
+            yield
+            db.execute("ROLLBACK")
 
     def _spoil(self, staging: str) -> str:
         with sqlite3.connect(self._folder / "warehouse.db", timeout=10) as db:
@@ -219,7 +230,8 @@ class Story:
         )
 
     def _stands_still(self, run: RunView) -> bool:
-        return run.status == "parked" or run.ended or not any(worker.alive for worker in self._workers)
+        stopped = run.ended or run.status in ("parked", "waiting")
+        return stopped or not any(worker.alive for worker in self._workers)
 
     def _in_target(self) -> str:
         """How many chunks the target's ledger has, and which attempt wrote them."""
