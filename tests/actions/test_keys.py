@@ -61,6 +61,19 @@ def test_text_in_a_database_that_sorts_as_people_do(
 
 
 @pytest.mark.parametrize("target_kind", ["sqlite", "postgresql"])
+def test_text_in_postgresql_that_does_not_tell_upper_from_lower_case(
+    postgres_url: str, fresh_url: Callable[[str, str], str], target_kind: str, exports: Path
+) -> None:
+    source, target = Database(postgres_url), Database(fresh_url(target_kind, "target"))
+    source.run(
+        "CREATE COLLATION anycase (provider = icu, locale = 'und-u-ks-level2', deterministic = false)",
+        "CREATE TABLE item (id text COLLATE anycase PRIMARY KEY, name text COLLATE anycase, n bigint)",
+    )
+    source.fill("item", [(f"{text},\\", text, n) for n, text in enumerate(("b", "É", "a", "Z", "z_"))])
+    assert moved_whole(Mover(move("item", exports, chunk_rows=1), source, target)) == []
+
+
+@pytest.mark.parametrize("target_kind", ["sqlite", "postgresql"])
 def test_text_in_sqlite_that_does_not_tell_upper_from_lower_case(
     fresh_url: Callable[[str, str], str], target_kind: str, exports: Path
 ) -> None:

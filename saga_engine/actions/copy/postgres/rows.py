@@ -53,7 +53,8 @@ class PostgresRows:
         self._columns = columns
         self._key = [KeyColumn(by_name[name]) for name in key]
         self._order = ", ".join(column.sorts_by for column in self._key)
-        fields = (hashes.field(canonical(column), plain=form_of(column).plain) for column in columns)
+        # replace() is refused under a collation that is not deterministic.
+        fields = (hashes.field(f'({canonical(column)}) COLLATE "C"', plain=form_of(column).plain) for column in columns)
         self._hash = HASH.format(row=" || ',' || ".join(fields))
 
     @property
