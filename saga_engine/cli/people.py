@@ -24,6 +24,9 @@ T = TypeVar("T")
 WIDE_ENOUGH: Final = 10_000
 """Columns where there is no terminal: a program that reads lines wants them whole."""
 
+NARROW: Final = 60
+"""Fewer columns than this, and tables would have some of no width: the terminal folds whole lines instead."""
+
 STYLES: Final = {
     "running": "cyan",
     "waiting": "yellow",
@@ -58,7 +61,7 @@ def console(options: Options, stream: TextIO, *, whole: bool = False) -> Console
     terminal = stream.isatty()
     plain = not terminal or bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
     colors = options.color == "always" or (options.color == "auto" and not plain)
-    return Console(
+    found = Console(
         file=stream,
         force_terminal=terminal or options.color == "always",
         color_system=("auto" if terminal else "standard") if colors else None,
@@ -69,6 +72,9 @@ def console(options: Options, stream: TextIO, *, whole: bool = False) -> Console
         emoji=False,
         soft_wrap=False,
     )
+    if found.width < NARROW:
+        found.width = WIDE_ENOUGH
+    return found
 
 
 def show(options: Options, what: RenderableType, stream: TextIO | None = None) -> None:

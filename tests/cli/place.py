@@ -118,9 +118,9 @@ class Place:
 
     @contextmanager
     def terminal(self, *arguments: str) -> Iterator[Terminal]:
-        """The program as a process on a terminal of 100 columns."""
+        """The program as a process on a terminal, of 100 columns if the environment does not say otherwise."""
         ours, theirs = pty.openpty()
-        environment = {**self.environment, "COLUMNS": "100", "LINES": "40", "TERM": "xterm-256color"}
+        environment = {"COLUMNS": "100", **self.environment, "LINES": "40", "TERM": "xterm-256color"}
         process = subprocess.Popen(
             [sys.executable, "-c", ON_TERMINAL, *arguments],
             cwd=self.folder,

@@ -106,3 +106,16 @@ def test_status_is_watched_until_ctrl_c(saga: Place) -> None:
         terminal.type("\x03")
         assert terminal.end() == 130
     assert "Traceback" not in terminal.seen
+
+
+def test_a_narrow_terminal_folds_lines_and_hides_nothing(saga: Place) -> None:
+    name = saga.started(to="Ann")
+    saga.environment["COLUMNS"] = "40"
+    for command, words in {
+        ("approvals",): ["RUN", "STATE", "ASKS", "HAVE", "EXPIRES", "LEADS TO", "SHOWS", name, "sender", "0 of 1"],
+        ("list",): ["RUN", "STATE", "STATUS", "STARTED", "WAITS FOR", name, "approval by sender (0/1)"],
+        ("show", name): ["PACKING ✓", "waits for approval by sender (0/1)"],
+    }.items():
+        with saga.terminal(*command) as terminal:
+            assert terminal.end() == 0
+        assert [word for word in words if word not in terminal.seen] == [], terminal.seen
