@@ -93,7 +93,7 @@ def _note(here: Here, run: RunView, code: int) -> None:
     """What a wait that did not see the end leaves to do."""
     if code == waiting.RAN_OUT:
         here.note(f"note:  the wait is over; {run.name} goes on")
-    elif code == waiting.STILL_WAITING:
+    elif code in (waiting.STILL_WAITING, waiting.NOT_COMPLETED):
         here.note(f"hint:  saga why {run.name}")
 
 

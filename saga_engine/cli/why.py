@@ -12,11 +12,14 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from saga_engine.cli import options, output, people, trouble, waiting
+from saga_engine.cli.following import LINES_AT_ONCE
 from saga_engine.cli.here import Here
 from saga_engine.cli.options import Command, Options
 from saga_engine.cli.people import Column, cell
+from saga_engine.cli.story import Teller, as_line
 from saga_engine.domain.lengths import spaced
-from saga_engine.runtime.views import WhyView
+from saga_engine.runtime.engine import Engine
+from saga_engine.runtime.views import HistoryLine, WhyView
 
 RUNS_MAX: Final = 1_000
 """So many live runs ``--all`` looks at."""
@@ -51,11 +54,14 @@ def _one(here: Here, run_id: str, *, watch: bool) -> None:
     def look() -> WhyView:
         return here.engine.why(run_id)
 
+    def drawn(seen: WhyView) -> RenderableType:
+        return draw(seen, turned_back(here.engine, seen))
+
     def write(seen: WhyView) -> None:
-        output.item(here.options, "Why", seen, lambda: draw(seen))
+        output.item(here.options, "Why", seen, lambda: drawn(seen))
 
     if watch:
-        waiting.watch(here.options, look, draw, write, lambda _seen: here.engine.get(run_id).ended)
+        waiting.watch(here.options, look, drawn, write, lambda _seen: here.engine.get(run_id).ended)
     else:
         write(look())
 
@@ -75,12 +81,38 @@ def _list(here: Here, *, watch: bool) -> None:
         write(look())
 
 
-def draw(seen: WhyView) -> RenderableType:
-    """The sentence on the run, then each reason, then what to do."""
+def turned_back(engine: Engine, seen: WhyView) -> str:
+    """What made a run turn back, or end without completing, as its history tells it; empty where it did neither."""
+    run = engine.get(seen.run_id)
+    if run.status == "completed" or not (run.ended or any(task.kind == "undo" for task in run.tasks)):
+        return ""
+    entered: dict[str, HistoryLine] = {}
+    end, back = None, run.state
+    for line in _history(engine, seen.run_id):
+        moves = [command for command in line.commands if command["kind"] == "Move"]
+        entered |= {move["target"]: line for move in moves}
+        if any(command["kind"] == "Finish" for command in line.commands):
+            # The state that it left at the end is the one that it rolled back in; else the end itself tells.
+            end, back = line, moves[-1]["source"] if moves and run.status != "failed" else ""
+    found = entered.get(back, end)
+    return as_line(Teller.of(engine, seen.run_id).tell(found), found.at, datetime.now(UTC)) if found else ""
+
+
+def _history(engine: Engine, run_id: str) -> Iterator[HistoryLine]:
+    after = 0
+    while lines := engine.history(run_id, after=after, limit=LINES_AT_ONCE):
+        yield from lines
+        after = lines[-1].revision
+
+
+def draw(seen: WhyView, turned: str = "") -> RenderableType:
+    """The sentence on the run, what it turned back for, then each reason, then what to do."""
     stayed = spaced(datetime.now(UTC) - seen.since)
-    if not seen.reasons:
-        return cell(f"{seen.run} is in {seen.state}, {seen.status}, for {stayed}. Nothing is in its way.")
-    return Lines(cell(f"{seen.run} is in {seen.state}, {seen.status}, for {stayed}."), Text(), *_reasons(seen))
+    free = "" if seen.reasons else " Nothing is in its way."
+    head = [cell(f"{seen.run} is in {seen.state}, {seen.status}, for {stayed}.{free}")]
+    if turned:
+        head += [Text(), Text.assemble(("BACK  ", "bold"), cell(turned))]
+    return Lines(*head, *([Text(), *_reasons(seen)] if seen.reasons else []))
 
 
 def _reasons(seen: WhyView) -> Iterator[RenderableType]:

@@ -9,6 +9,8 @@ import re
 from itertools import pairwise
 from typing import Any
 
+import pytest
+
 from saga_engine.settings import system_user
 from tests.cli.place import ANSI, Place
 
@@ -247,3 +249,49 @@ def test_global_options_stand_before_and_after_the_command(saga: Place) -> None:
     assert saga("--store", other, "db", "upgrade").code == 0
     assert saga("list", "--store", other, "--json").json["items"] == []
     assert saga("list", "--json", SAGA_STORE=other).json["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (("rollback", "--yes", "--reason", "wrong box"), 'rolled back by {user}: "wrong box"'),
+        (("cancel", "--yes", "--reason", "no need"), 'cancelled by {user}: "no need"'),
+        (("reject", "--shown", "{digest}", "--reason", "too heavy"), 'rejected by {user}: "too heavy"'),
+    ],
+)
+def test_why_tells_what_a_run_turned_back_for(saga: Place, asked: tuple[str, ...], told: str) -> None:
+    name = saga.started(to="Ann")
+    verb, *flags = (word.format(digest=saga.digest(name)) for word in asked)
+    assert saga(verb, name, *flags).code == 0
+    back = saga("why", name).out.splitlines()[2]
+    assert back.startswith("BACK  ")
+    assert told.format(user=system_user()) in back
+    saga.work()
+    first, empty, same = saga("why", name).out.splitlines()
+    assert first.startswith(f"{name} is in RETURNED, ")
+    assert (empty, same) == ("", back)
+
+
+def test_why_tells_what_made_a_run_that_never_began_end(saga: Place) -> None:
+    name = saga("run", "parcel", "--input", "to=A", "-q").out.strip()
+    assert saga("cancel", name, "--yes", "--reason", "twice").code == 0
+    assert f'cancelled by {system_user()}: "twice"' in saga("why", name).out.splitlines()[2]
+
+
+def test_why_of_a_run_that_completed_has_nothing_to_tell(saga: Place) -> None:
+    name = saga.started(to="Ann")
+    saga("approve", name, "--shown", saga.digest(name))
+    saga.work()
+    [line] = saga("why", name).out.splitlines()
+    assert line.startswith(f"{name} is in DELIVERED, completed, for ")
+
+
+def test_a_wait_for_a_run_that_did_not_complete_says_where_to_look(saga: Place) -> None:
+    name = saga.started(to="Ann")
+    saga("cancel", name, "--yes")
+    saga.work()
+    done = saga("resume", name, "--wait")
+    assert done.code == 7
+    again = saga("run", "parcel", "--input", "to=Bo", "--input", "fail=pack", "--work", "--wait=20s")
+    assert again.code in {5, 8}
+    assert again.err.splitlines()[-1].startswith("hint:  saga why parcel-")
