@@ -28,6 +28,9 @@ SELECT jsonb_build_object(
   'rights', (SELECT jsonb_agg(jsonb_build_array(pg_get_userbyid(nullif(grantee, 0)), privilege_type, is_grantable)
       ORDER BY grantee, privilege_type) FROM aclexplode(c.relacl)),
   'owner', pg_get_userbyid(c.relowner), 'options', c.reloptions, 'comment', obj_description(c.oid, 'pg_class'),
+  'planner', (SELECT jsonb_agg(jsonb_build_array(attstattarget, attstorage, 'n_distinct=5' = ANY(attoptions))
+      ORDER BY attnum) FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0),
+  'clustered', (SELECT jsonb_agg(indexrelid::regclass::text) FROM pg_index WHERE indrelid = c.oid AND indisclustered),
   'sequences', (SELECT jsonb_agg(pg_get_serial_sequence('public."Order"', attname) ORDER BY attnum)
       FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0)
 ) FROM pg_class c WHERE oid = 'public."Order"'::regclass"""
@@ -63,6 +66,8 @@ def target(postgres_url: str) -> Database:
         """COMMENT ON TABLE "Order" IS 'it''s 100 %'""",
         """COMMENT ON COLUMN "Order".name IS 'a name'""",
         'ALTER TABLE "Order" SET (fillfactor = 70)',
+        'ALTER TABLE "Order" ALTER name SET STATISTICS 500, ALTER parent SET (n_distinct = 5)',
+        'ALTER TABLE "Order" CLUSTER ON once',
         'ALTER TABLE "Order" OWNER TO pg_database_owner',
         """INSERT INTO "Order" (id, serial, name) VALUES (1000, 900, 'old')""",
         "DELETE FROM heard",

@@ -38,8 +38,15 @@ _PROPERTIES: Final = (
          FROM n, LATERAL (SELECT obj_description(n.old, 'pg_class') AS text) AS d WHERE d.text IS NOT NULL""",
     """SELECT format('ALTER TABLE %%s SET (%%s)', n.staging, array_to_string(c.reloptions, ', '))
          FROM n JOIN pg_class c ON c.oid = n.old WHERE c.reloptions IS NOT NULL""",
+    """SELECT format('ALTER TABLE %%s ALTER COLUMN %%I SET STATISTICS %%s', n.staging, a.attname, a.attstattarget)
+         FROM n JOIN pg_attribute a ON a.attrelid = n.old
+        WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attstattarget >= 0""",
+    """SELECT format('ALTER TABLE %%s ALTER COLUMN %%I SET (%%s)', n.staging, a.attname, option)
+         FROM n JOIN pg_attribute a ON a.attrelid = n.old, unnest(a.attoptions) AS option
+        WHERE a.attnum > 0 AND NOT a.attisdropped AND option LIKE 'n\\_distinct%%'""",
 )
-"""Owner, rights, comment, options; the rights that default privileges have given the new table go first."""
+"""Owner, rights, comment, options, what the planner is told of columns; the rights
+that default privileges have given the new table go first."""
 _NAMES: Final = """
 WITH n AS (SELECT %(staging)s::text AS staging, %(staging)s::regclass AS new, %(target)s::regclass AS old) """
 # An identity column has a sequence of its own; a serial one shares that of the old table until the swap.
@@ -71,7 +78,7 @@ def constraints_and_indexes(db: Connection, plan: Plan) -> list[str]:
 
 
 def properties(db: Connection, plan: Plan) -> list[str]:
-    """Statements that give the staging table the owner, the rights, the comment and the options of the target."""
+    """Statements that give the staging table the owner, rights, comment, options and planner's hints of the target."""
     values = {"target": sql.written(plan.target), "staging": sql.written(plan.staging)}
     return [row for query in _PROPERTIES for row in db.exec_driver_sql(_NAMES + query, values).scalars()]
 

@@ -18,6 +18,9 @@ LOCK_TIMEOUT_MILLISECONDS: Final = 3_000
 
 _INDEXES: Final = """
 SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = %s::regclass ORDER BY 1"""
+_CLUSTERED: Final = """
+SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+ WHERE i.indrelid = %s::regclass AND i.indisclustered"""
 _TRIGGERS: Final = """
 SELECT pg_get_triggerdef(oid) AS definition, tgname AS name, tgenabled AS enabled FROM pg_trigger
  WHERE tgrelid = %s::regclass AND NOT tgisinternal ORDER BY tgname"""
@@ -67,6 +70,7 @@ def _replace(db: Connection, plan: Plan) -> list[str]:
         *(f"ALTER SEQUENCE {new_names[row.column]} RENAME TO {sql.name(row.bare)}" for row in identities),
         *(f"ALTER SEQUENCE {row.name} OWNED BY {sql.written(plan.target)}.{row.column}" for row in shared),
         *_triggers(db, plan),
+        *(f"ALTER TABLE {sql.written(plan.target)} CLUSTER ON {sql.name(name)}" for name in _clustered(db, plan)),
     ]
 
 
@@ -95,6 +99,11 @@ def _let_sequences_go_on(db: Connection, plan: Plan) -> None:
 
 def _index_names(db: Connection, table: TableName) -> list[str]:
     return list(db.exec_driver_sql(_INDEXES, (sql.written(table),)).scalars())
+
+
+def _clustered(db: Connection, plan: Plan) -> list[str]:
+    """The index that a bare CLUSTER sorts the table by, if there is one."""
+    return list(db.exec_driver_sql(_CLUSTERED, (sql.written(plan.target),)).scalars())
 
 
 def _kept(name: str, plan: Plan) -> str:
