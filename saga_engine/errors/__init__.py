@@ -66,6 +66,7 @@ from saga_engine.errors.target import (
     UndoIncomplete,
     UndoNotVerified,
     WorkIdle,
+    WriteStays,
 )
 from saga_engine.errors.work import (
     WorkerGaveUp,
@@ -128,4 +129,5 @@ __all__ = [
     "WorkIdle",
     "WorkerGaveUp",
     "WorkflowsMissing",
+    "WriteStays",
 ]

@@ -9,7 +9,7 @@ class LedgerError(SagaError):
 
 
 class EffectNotSupported(LedgerError):
-    """{connection} is {database}: an effect needs SQLite or PostgreSQL (postgresql+psycopg://). On MariaDB and MySQL, where statements commit by themselves, make the step a verified one: .verified(probe)."""
+    """{connection} is {database}: an effect needs SQLite, PostgreSQL (postgresql+psycopg://) or MariaDB (mariadb+pymysql://). On another database make the step a verified one: .verified(probe)."""
 
 
 class LedgerMissing(LedgerError):
@@ -36,6 +36,10 @@ class TargetBusy(LedgerError):
 
 class TransactionEnded(LedgerError):
     """The work of {what} ended its transaction in {connection} by itself; {kept}. Leave BEGIN, COMMIT and ROLLBACK to the engine: db.begin_nested() is a savepoint, a `part` for each chunk makes smaller transactions."""
+
+
+class WriteStays(LedgerError):
+    """The work of {what} wrote to a table of {connection} whose engine has no transactions (MyISAM, Aria, MEMORY). That write stays, the rest was taken back, and the part is in doubt: look at the table, then undo the step or resolve it. ALTER TABLE … ENGINE=InnoDB, or write there in a step with .verified(probe)."""
 
 
 class WorkIdle(LedgerError):

@@ -11,19 +11,17 @@ from sqlalchemy import URL, Connection, Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from saga_engine.errors import EffectNotSupported, SettingsError
-from saga_engine.ledger.database import Database
+from saga_engine.ledger.database import LABEL, LEASE_SECONDS, NAME, Database
+from saga_engine.ledger.mariadb import Mariadb
 from saga_engine.ledger.postgresql import Postgresql
 from saga_engine.ledger.sqlite import Sqlite
 
 LEASE: Final = timedelta(seconds=15)
 
-# Execution options that travel with an engine and its connections.
-NAME: Final = "saga_connection"
-LEASE_SECONDS: Final = "saga_lease_seconds"
-LABEL: Final = "saga_label"
-
 DATABASES: Final[dict[tuple[str, str], Database]] = {
     ("postgresql", "psycopg"): Postgresql(),
+    ("mariadb", "pymysql"): Mariadb(),
+    ("mysql", "pymysql"): Mariadb(),
     ("sqlite", "pysqlite"): Sqlite(),
 }
 """By SQLAlchemy's dialect and driver."""
@@ -32,22 +30,23 @@ DATABASES: Final[dict[tuple[str, str], Database]] = {
 def open_target(name: str, url: str, *, lease: timedelta = LEASE) -> Engine:
     """Return an engine for the connection *name* of the settings; nothing is connected yet.
 
-    A transaction that says nothing for *lease* is ended by the server; a lock is waited for twice as long.
-    Errors never show the URL, which may hold a secret, nor the values of a statement. Dispose of the engine at the
-    end.
+    A transaction that says nothing for *lease* is ended by the server; a lock is waited for twice as long. Where the
+    server counts in seconds the lease is rounded up. Errors never show the URL, which may hold a secret, nor the values
+    of a statement. Dispose of the engine at the end.
     """
     try:
         parsed = make_url(url)
         database = _database(name, parsed)
     except (ArgumentError, NoSuchModuleError, ValueError):
         raise SettingsError(f"connection {name}: this is not the URL of a database that SQLAlchemy knows") from None
+    lease = -(-lease // database.tick) * database.tick
     try:
         engine = create_engine(parsed, hide_parameters=True, **database.settings(parsed, lease))
     except ValueError as error:
         raise SettingsError(f"connection {name}: {error}") from None
     except ModuleNotFoundError as error:
         raise SettingsError(f"connection {name}: install the driver, the Python package {error.name}") from None
-    database.listen(engine)
+    database.listen(engine, lease)
     engine.update_execution_options(**{NAME: name, LEASE_SECONDS: lease.total_seconds()})
     return engine
 

@@ -1,4 +1,4 @@
-"""What one kind of database does in its own way. ``postgresql`` and ``sqlite`` fill it in; another kind would too."""
+"""What one kind of database does in its own way. ``postgresql``, ``mariadb`` and ``sqlite`` fill it in."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ from datetime import timedelta
 from enum import Enum
 from typing import Any, Final
 
-from sqlalchemy import URL, Connection, Engine
+from sqlalchemy import URL, Connection, Engine, MetaData
 
 SCHEMA: Final = "saga_ledger"
-"""Where the ledger's tables are, in databases that have schemas."""
+"""Where the ledger's tables are, in databases that have schemas; the name of their schema in statements anywhere."""
+
+# Execution options that travel with an engine and its connections.
+NAME: Final = "saga_connection"
+LEASE_SECONDS: Final = "saga_lease_seconds"
+LABEL: Final = "saga_label"
 
 
 class Trouble(Enum):
@@ -22,6 +27,7 @@ class Trouble(Enum):
     IDLE = "ended by the server: the session kept a transaction open and said nothing"
     LOST = "the connection is gone; after COMMIT nobody knows"
     NO_TABLE = "a table is not there"
+    THERE = "a unique key has this row already"
     OTHER = "what the statement itself did wrong"
 
 
@@ -33,11 +39,21 @@ class Ended(Exception):
         self.kept = kept
 
 
+class Stays(Exception):
+    """The work has written to a table that knows no transactions: nothing takes that write back."""
+
+
 class Database(ABC):
     """The differences between databases that the ledger has to know. Without state: one object for all targets."""
 
-    schema: str
-    """Where the ledger's tables are."""
+    tick: timedelta = timedelta(milliseconds=1)
+    """What its limits are counted in: a lease is a whole number of these."""
+    ddl_is_transactional: bool = True
+    """False: each statement of the ledger's making is committed by itself, and a crash leaves half of it."""
+
+    @abstractmethod
+    def schema(self, url: URL) -> str:
+        """Where the ledger's tables are."""
 
     @abstractmethod
     def settings(self, url: URL, lease: timedelta) -> dict[str, Any]:
@@ -47,7 +63,7 @@ class Database(ABC):
         """
 
     @abstractmethod
-    def listen(self, engine: Engine) -> None:
+    def listen(self, engine: Engine, lease: timedelta) -> None:
         """Make every new connection fit: transactional DDL, durable commits, nothing left over from earlier work."""
 
     @abstractmethod
@@ -62,16 +78,17 @@ class Database(ABC):
     def watches_transaction(self, db: Connection) -> AbstractContextManager[None]:
         """Raise ``Ended``, at the latest at the end of the block, if the driver was told to end the transaction.
 
-        SQLAlchemy's own commit and rollback are refused before they come here.
+        SQLAlchemy's own commit and rollback are refused before they come here. ``Stays``: something was written that
+        no rollback takes back; the rest was taken back, and what was written before the block is committed.
         """
 
     @abstractmethod
-    def trouble(self, error: BaseException) -> Trouble:
-        """Say what *error* means: SQLAlchemy's, or the driver's own."""
+    def trouble(self, db: Connection, error: BaseException) -> Trouble:
+        """Say what *error*, SQLAlchemy's or the driver's own, means for the transaction of *db*."""
 
-    @abstractmethod
-    def make_schema(self, db: Connection) -> None:
-        """Make the schema of the ledger's tables, where the database has schemas."""
+    def make_tables(self, db: Connection, tables: MetaData) -> None:
+        """Make the ledger's tables, and their schema where the database has schemas."""
+        tables.create_all(db, checkfirst=False)
 
     @abstractmethod
     def missing_rights(self, db: Connection, tables: list[str]) -> list[str]:

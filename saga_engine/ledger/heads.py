@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection, Executable, Row, Table, and_, bindparam, case, func, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from saga_engine.errors import LedgerChanged, Superseded
 from saga_engine.ledger import connect
@@ -36,10 +36,12 @@ class Key:
     ledger: str | None = None
 
 
-INSERTS: Final[dict[str, Callable[[Table], postgresql.Insert | sqlite.Insert]]] = {
+ON_CONFLICT: Final[dict[str, Callable[[Table], postgresql.Insert | sqlite.Insert]]] = {
     "postgresql": postgresql.insert,
     "sqlite": sqlite.insert,
 }
+"""How an insert that may find its row is made, by dialect; MariaDB, under both its names, says it in another way."""
+ON_DUPLICATE: Final = ("mariadb", "mysql")
 PRIMARY_KEY: Final = [heads.c.store, heads.c.task]
 OURS: Final = and_(heads.c.store == bindparam("of_store"), heads.c.task == bindparam("of_task"))
 """Served by the primary key, as every statement here."""
@@ -51,28 +53,39 @@ READ: Final = select(
 ).where(OURS)
 SHARE: Final = READ.with_for_update(read=True, of=heads)
 HOLD: Final = READ.with_for_update(of=heads)
-RAISE_TOKEN: Final = {
+OPENED: Final[dict[str, Any]] = {**NEW, "token": BY, "undo_token": 0, "status": "open", "opened_at": clock()}
+TOMBSTONE: Final[dict[str, Any]] = {
+    **NEW, "token": 0, "undo_token": BY, "status": "undoing", "undoing_at": clock()
+}  # fmt: skip
+CLOSED: Final[dict[str, Any]] = {
+    "status": case((heads.c.status == "open", "undoing"), else_=heads.c.status),
+    "undoing_at": func.coalesce(heads.c.undoing_at, clock()),
+}
+RAISE_TOKEN: Final[dict[str, Executable]] = {
     name: insert(heads)
-    .values(**NEW, token=BY, undo_token=0, status="open", opened_at=clock())
+    .values(OPENED)
     .on_conflict_do_update(
         index_elements=PRIMARY_KEY, set_={"token": BY}, where=and_(heads.c.status == "open", heads.c.token < BY)
     )
-    for name, insert in INSERTS.items()
-}
-RAISE_UNDO_TOKEN: Final = {
+    for name, insert in ON_CONFLICT.items()
+} | dict.fromkeys(
+    ON_DUPLICATE,
+    mysql.insert(heads)
+    .values(OPENED)
+    .on_duplicate_key_update(token=case((and_(heads.c.status == "open", heads.c.token < BY), BY), else_=heads.c.token)),
+)
+RAISE_UNDO_TOKEN: Final[dict[str, Executable]] = {
     name: insert(heads)
-    .values(**NEW, token=0, undo_token=BY, status="undoing", undoing_at=clock())
-    .on_conflict_do_update(
-        index_elements=PRIMARY_KEY,
-        set_={
-            "undo_token": BY,
-            "status": case((heads.c.status == "open", "undoing"), else_=heads.c.status),
-            "undoing_at": func.coalesce(heads.c.undoing_at, clock()),
-        },
-        where=heads.c.undo_token < BY,
-    )
-    for name, insert in INSERTS.items()
-}
+    .values(TOMBSTONE)
+    .on_conflict_do_update(index_elements=PRIMARY_KEY, set_={"undo_token": BY, **CLOSED}, where=heads.c.undo_token < BY)
+    for name, insert in ON_CONFLICT.items()
+} | dict.fromkeys(
+    ON_DUPLICATE,
+    # Where an older attempt comes the head is closed already, so that only the token must be kept from it.
+    mysql.insert(heads)
+    .values(TOMBSTONE)
+    .on_duplicate_key_update(undo_token=func.greatest(heads.c.undo_token, BY), **CLOSED),
+)
 END_UNDO: Final = heads.update().where(OURS).values(status="undone", undone_at=clock())
 
 

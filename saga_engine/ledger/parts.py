@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, and_, bindparam, select
+from sqlalchemy import Connection, Executable, and_, bindparam, select
+from sqlalchemy.exc import IntegrityError
 
 from saga_engine.errors import BadInput, LedgerChanged
 from saga_engine.ledger import connect
-from saga_engine.ledger.heads import INSERTS, Key
+from saga_engine.ledger.database import Trouble
+from saga_engine.ledger.heads import ON_CONFLICT, ON_DUPLICATE, Key
 from saga_engine.ledger.schema import PART_CHARS_MAX, clock, parts
 from saga_engine.ledger.transaction import execute
 
@@ -27,21 +29,24 @@ OURS: Final = and_(OF_STEP, parts.c.part == bindparam("of_part"))
 """Both served by the unique key (store, task, part)."""
 IN_EFFECT: Final = parts.c.status != "undone"
 
-INTEND: Final = {
+NEW: Final[dict[str, Any]] = {
+    "store": bindparam("of_store"),
+    "task": bindparam("of_task"),
+    "part": bindparam("of_part"),
+    "token": bindparam("by"),
+    "status": "intended",
+    "intended_at": clock(),
+}
+# On MariaDB a plain insert, that fails where the row is: INSERT IGNORE would hide other errors too, and the count of
+# ON DUPLICATE KEY UPDATE is the same for a row that is new and for one that stays as it is.
+INTEND: Final[dict[str, Executable]] = {
     name: insert(parts)
     .inline()
-    .values(
-        store=bindparam("of_store"),
-        task=bindparam("of_task"),
-        part=bindparam("of_part"),
-        token=bindparam("by"),
-        status="intended",
-        intended_at=clock(),
-    )
+    .values(NEW)
     .on_conflict_do_nothing(index_elements=[parts.c.store, parts.c.task, parts.c.part])
     .execution_options(preserve_rowcount=True)
-    for name, insert in INSERTS.items()
-}
+    for name, insert in ON_CONFLICT.items()
+} | dict.fromkeys(ON_DUPLICATE, parts.insert().inline().values(NEW))
 RESULT: Final = select(parts.c.result).where(OURS)
 APPLY: Final = (
     parts.update()
@@ -69,7 +74,12 @@ def check_name(part: str) -> None:
 
 def intend(db: Connection, key: Key, part: str) -> bool:
     """Insert the row, False if it is there. Waits for a transaction under way that has inserted it, however it ends."""
-    found = execute(db, INTEND[db.dialect.name], of_store=key.store, of_task=key.task, of_part=part, by=key.token)
+    try:
+        found = execute(db, INTEND[db.dialect.name], of_store=key.store, of_task=key.task, of_part=part, by=key.token)
+    except IntegrityError as error:
+        if connect.database_of(db.engine).trouble(db, error) is Trouble.THERE:
+            return False
+        raise
     return found.rowcount == 1
 
 

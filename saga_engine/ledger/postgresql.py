@@ -7,7 +7,22 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Final
 
-from sqlalchemy import URL, Connection, Engine, Text, bindparam, case, cast, event, false, func, inspect, select, true
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    MetaData,
+    Text,
+    bindparam,
+    case,
+    cast,
+    event,
+    false,
+    func,
+    inspect,
+    select,
+    true,
+)
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import PoolResetState
 from sqlalchemy.schema import CreateSchema
@@ -55,7 +70,9 @@ FORGET: Final = """
 class Postgresql(Database):
     """``Database`` for PostgreSQL."""
 
-    schema = SCHEMA
+    def schema(self, url: URL) -> str:  # noqa: ARG002  the same in every database
+        """The ledger has a schema of its own."""
+        return SCHEMA
 
     def settings(self, url: URL, lease: timedelta) -> dict[str, Any]:
         """Limits as start-up options: `RESET ALL` goes back to them, whatever the user's work has set."""
@@ -80,7 +97,7 @@ class Postgresql(Database):
             },
         }
 
-    def listen(self, engine: Engine) -> None:
+    def listen(self, engine: Engine, lease: timedelta) -> None:  # noqa: ARG002  the settings have it
         """Take from every session, as it goes back to the pool, what the user's work has left in it."""
         event.listen(engine, "reset", _forget)
 
@@ -105,7 +122,7 @@ class Postgresql(Database):
         if not db.closed and db.scalar(TRANSACTION_ID) != transaction:
             raise Ended("what it committed is there, and its part is in doubt")
 
-    def trouble(self, error: BaseException) -> Trouble:
+    def trouble(self, db: Connection, error: BaseException) -> Trouble:  # noqa: ARG002  the error says it all
         """Look at the SQLSTATE first, then whether the connection is still there."""
         state = getattr(error.orig if isinstance(error, DBAPIError) else error, "sqlstate", None) or ""
         if state in GIVEN_UP:
@@ -119,10 +136,11 @@ class Postgresql(Database):
         gone = isinstance(error, DBAPIError) and error.connection_invalidated
         return Trouble.LOST if gone or state.startswith(CONNECTION_LOST) else Trouble.OTHER
 
-    def make_schema(self, db: Connection) -> None:
-        """Make it only if it is missing: IF NOT EXISTS asks for the right to create even where it exists."""
+    def make_tables(self, db: Connection, tables: MetaData) -> None:
+        """Make the schema only if it is missing: IF NOT EXISTS asks for the right to create even where it exists."""
         if not inspect(db).has_schema(SCHEMA):
             db.execute(CreateSchema(SCHEMA))
+        super().make_tables(db, tables)
 
     def missing_rights(self, db: Connection, tables: list[str]) -> list[str]:
         """Ask the server's own has_..._privilege functions."""

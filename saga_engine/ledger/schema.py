@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any, Final
 from uuid import uuid4
 
@@ -13,18 +11,22 @@ from sqlalchemy import (
     Column,
     Connection,
     DateTime,
+    Dialect,
     Engine,
     ForeignKeyConstraint,
     Identity,
     Integer,
     MetaData,
     SmallInteger,
+    String,
     Table,
     Text,
     UniqueConstraint,
     inspect,
+    literal,
     select,
 )
+from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -51,35 +53,81 @@ def _postgresql_clock(_element: clock, _compiler: SQLCompiler, **_: object) -> s
     return "clock_timestamp()"
 
 
+@compiles(clock, "mysql")
+@compiles(clock, "mariadb")
+def _mariadb_clock(_element: clock, _compiler: SQLCompiler, **_: object) -> str:
+    return "UTC_TIMESTAMP(6)"
+
+
 @compiles(clock, "sqlite")
 def _sqlite_clock(_element: clock, _compiler: SQLCompiler, **_: object) -> str:
     return "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
 
 
-Time: Final = DateTime(timezone=True).with_variant(Text(), "sqlite")
+MARIADB: Final = ("mariadb", "mysql")
+"""Both names of the dialect."""
+# nopad_bin: names differ where their bytes do, in letter case and in a trailing space too, and so do their keys.
+STORED: Final[dict[str, Any]] = {
+    f"{name}_{option}": value
+    for name in MARIADB
+    for option, value in (
+        ("engine", "InnoDB"),
+        ("charset", "utf8mb4"),
+        ("collate", "utf8mb4_nopad_bin"),
+        ("row_format", "DYNAMIC"),
+    )
+}
+"""How MariaDB keeps a table, whatever the database's own defaults are."""
+STORE_CHARS_MAX: Final = 64
+TASK_CHARS_MAX: Final = 128
+"""On MariaDB only, where an index holds 3,072 bytes: four for each character of a part's whole name."""
+WORD_CHARS_MAX: Final = 16
+
+Time: Final = DateTime(timezone=True).with_variant(Text(), "sqlite").with_variant(mysql.DATETIME(fsp=6), *MARIADB)
 Position: Final = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers only an INTEGER PRIMARY KEY
+Json: Final = Text().with_variant(mysql.LONGTEXT(), *MARIADB)
 
 # Always with a schema (SQLite: main), so that neither a search_path nor a temporary table of the user's work can
 # put another table in front of these.
 metadata: Final = MetaData(schema=SCHEMA)
-_text: Final[Callable[..., Column[str]]] = partial(Column, type_=Text(), nullable=False)
+
+
+def _length_counts_characters(*_: object, dialect: Dialect, **_options: object) -> bool:
+    return dialect.name not in MARIADB
+
+
+def _text(name: str, chars_max: int, *, primary_key: bool = False, comment: str) -> Column[str]:
+    """Text of any length; on MariaDB, which puts a bound on what is in an index, at most *chars_max* characters."""
+    kind = Text().with_variant(String(chars_max), *MARIADB)
+    return Column(name, kind, nullable=False, primary_key=primary_key, comment=comment)
+
 
 ledger: Final = Table(
     "saga_ledger",
     metadata,
     Column("id", SmallInteger, primary_key=True, autoincrement=False, comment="Always 1: there is one ledger."),
-    _text("uuid", comment="Which ledger this is. Runs keep it; set when the ledger is made, never changed."),
+    _text(
+        "uuid",
+        STORE_CHARS_MAX,
+        comment="Which ledger this is. Runs keep it; set when the ledger is made, never changed.",
+    ),
     Column("format", Integer, nullable=False, comment="Format of these tables; changed by `saga db ledger` only."),
     Column("created_at", Time, nullable=False, comment="When the ledger was made."),
     CheckConstraint("id = 1", name="saga_ledger_is_one_row"),
     comment="saga_engine: identity of the ledger in this database. Do not edit or drop while runs are live.",
+    **STORED,
 )
 
 heads: Final = Table(
     "saga_ledger_heads",
     metadata,
-    _text("store", primary_key=True, comment="UUID of the engine's store that the task belongs to."),
-    _text("task", primary_key=True, comment="The step's task, its idempotency key: the same for every attempt."),
+    _text("store", STORE_CHARS_MAX, primary_key=True, comment="UUID of the engine's store that the task belongs to."),
+    _text(
+        "task",
+        TASK_CHARS_MAX,
+        primary_key=True,
+        comment="The step's task, its idempotency key: the same for every attempt.",
+    ),
     Column(
         "token",
         Integer,
@@ -96,6 +144,7 @@ heads: Final = Table(
     ),
     _text(
         "status",
+        WORD_CHARS_MAX,
         comment="open: attempts may write parts. undoing: none may any more; set as the undo begins, "
         "also where the step never wrote (a tombstone). undone: set when no part is applied any more.",
     ),
@@ -110,6 +159,7 @@ heads: Final = Table(
     ),
     CheckConstraint("(status = 'undone') = (undone_at IS NOT NULL)", name="saga_ledger_heads_undone"),
     comment="saga_engine: one row per step of a run that wrote here or was undone here; it fences late writers.",
+    **STORED,
 )
 
 parts: Final = Table(
@@ -122,16 +172,17 @@ parts: Final = Table(
         primary_key=True,
         comment="Order in which parts were started, given by the database; an undo goes back in it.",
     ),
-    _text("store", comment="As in saga_ledger_heads."),
-    _text("task", comment="As in saga_ledger_heads."),
-    _text("part", comment="Name of the chunk of the step; empty for a step that is one transaction."),
+    _text("store", STORE_CHARS_MAX, comment="As in saga_ledger_heads."),
+    _text("task", TASK_CHARS_MAX, comment="As in saga_ledger_heads."),
+    _text("part", PART_CHARS_MAX, comment="Name of the chunk of the step; empty for a step that is one transaction."),
     Column("token", Integer, nullable=False, comment="Attempt that applied the part; set with the row."),
     _text(
         "status",
+        WORD_CHARS_MAX,
         comment="intended: inserted before the work, and in doubt where anybody else can see it (the work "
         "committed by itself). applied: set after the work, in its transaction. undone: set by the undo, in its.",
     ),
-    Column("result", Text, comment="What the work returned, as JSON; set with applied, kept when undone."),
+    Column("result", Json, comment="What the work returned, as JSON; set with applied, kept when undone."),
     Column("intended_at", Time, nullable=False, comment="When the work began."),
     Column("applied_at", Time, comment="When the work had ended."),
     Column("undone_at", Time, comment="When its undo had ended."),
@@ -144,8 +195,12 @@ parts: Final = Table(
     CheckConstraint("status <> 'applied' OR applied_at IS NOT NULL", name="saga_ledger_parts_applied"),
     CheckConstraint("status <> 'intended' OR applied_at IS NULL", name="saga_ledger_parts_intended"),
     CheckConstraint("(status = 'undone') = (undone_at IS NOT NULL)", name="saga_ledger_parts_undone"),
-    CheckConstraint(f"length(part) <= {PART_CHARS_MAX}", name="saga_ledger_parts_name"),
+    # On MariaDB the column itself is no longer, and length() counts bytes.
+    CheckConstraint(f"length(part) <= {PART_CHARS_MAX}", name="saga_ledger_parts_name").ddl_if(
+        callable_=_length_counts_characters
+    ),
     comment="saga_engine: what the steps have done in this database, one row per transaction; part of it.",
+    **STORED,
 )
 
 
@@ -167,14 +222,16 @@ def create(engine: Engine) -> str:
 
 def identity(engine: Engine) -> str | None:
     """Return the uuid of the ledger, None where there is none; half a ledger or a strange one is ``LedgerChanged``."""
+    database = connect.database_of(engine)
     with engine.connect() as db:
-        schema = connect.database_of(engine).schema
-        there = [table.name for table in metadata.sorted_tables if inspect(db).has_table(table.name, schema)]
-        if not there:
-            return None
+        schema = database.schema(engine.url)
+        there = [table for table in metadata.sorted_tables if inspect(db).has_table(table.name, schema)]
+        row = db.execute(select(ledger.c.uuid, ledger.c.format)).one_or_none() if ledger in there else None
+        if not there or (row is None and not database.ddl_is_transactional and not _has_rows(db, there)):
+            return None  # or it is being made, or whoever made it died over it
         if len(there) < len(metadata.tables):
-            raise LedgerChanged(connection=connect.name_of(engine), difference=f"only {', '.join(there)} is left of it")
-        row = db.execute(select(ledger.c.uuid, ledger.c.format)).one_or_none()
+            difference = f"only {', '.join(table.name for table in there)} is left of it"
+            raise LedgerChanged(connection=connect.name_of(engine), difference=difference)
     if row is None or row.format != FORMAT:
         difference = "it has no uuid" if row is None else f"its format is {row.format}, this program knows {FORMAT}"
         raise LedgerChanged(connection=connect.name_of(engine), difference=difference)
@@ -187,7 +244,10 @@ def privileges(engine: Engine) -> list[str]:
         return connect.database_of(engine).missing_rights(db, [table.name for table in metadata.sorted_tables])
 
 
+def _has_rows(db: Connection, tables: list[Table]) -> bool:
+    return any(db.execute(select(literal(1)).select_from(table).limit(1)).first() for table in tables)
+
+
 def _create(db: Connection) -> None:
-    connect.database_of(db.engine).make_schema(db)
-    metadata.create_all(db, checkfirst=False)
+    connect.database_of(db.engine).make_tables(db, metadata)
     db.execute(ledger.insert().values(id=1, uuid=str(uuid4()), format=FORMAT, created_at=clock()))

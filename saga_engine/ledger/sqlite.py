@@ -13,7 +13,7 @@ from typing import Any, Final
 from sqlalchemy import URL, Connection, Engine, NullPool, event
 from sqlalchemy.exc import DBAPIError
 
-from saga_engine.ledger.database import Database, Ended, Trouble
+from saga_engine.ledger.database import SCHEMA, Database, Ended, Trouble
 
 BEGIN: Final = "saga_begin"
 """Execution option: how a transaction of this connection begins. Reading takes no lock, an effect takes it first."""
@@ -26,7 +26,9 @@ PRIMARY_CODE: Final = 0xFF
 class Sqlite(Database):
     """``Database`` for SQLite."""
 
-    schema = "main"
+    def schema(self, url: URL) -> str:  # noqa: ARG002  the same for every file
+        """A file has one schema, and the tables carry a prefix."""
+        return "main"
 
     def settings(self, url: URL, lease: timedelta) -> dict[str, Any]:
         """Open the file anew for each transaction: it is cheap, and nothing is left over from earlier work."""
@@ -35,12 +37,12 @@ class Sqlite(Database):
         return {
             "poolclass": NullPool,
             "pool_reset_on_return": None,  # closing the file rolls back
-            "execution_options": {"schema_translate_map": {"saga_ledger": self.schema}},
+            "execution_options": {"schema_translate_map": {SCHEMA: self.schema(url)}},
             # isolation_level None: Python begins nothing by itself, so that DDL is part of the transaction.
             "connect_args": {"isolation_level": None, "timeout": 2 * lease.total_seconds()},
         }
 
-    def listen(self, engine: Engine) -> None:
+    def listen(self, engine: Engine, lease: timedelta) -> None:  # noqa: ARG002  the settings have it
         """Commit durably whatever the library was built with, and begin as the connection's option says."""
         event.listen(engine, "connect", _commit_durably)
         event.listen(engine, "begin", _begin)
@@ -85,7 +87,7 @@ class Sqlite(Database):
         if not db.closed and not driver.in_transaction:
             raise Ended("what it wrote after that was committed piece by piece")
 
-    def trouble(self, error: BaseException) -> Trouble:
+    def trouble(self, db: Connection, error: BaseException) -> Trouble:  # noqa: ARG002  the error says it all
         """Look at SQLite's result code; an I/O error at COMMIT leaves open whether the journal is gone."""
         cause = error.orig if isinstance(error, DBAPIError) else error
         if not isinstance(cause, sqlite3.Error):
@@ -96,9 +98,6 @@ class Sqlite(Database):
         if code == sqlite3.SQLITE_IOERR:
             return Trouble.LOST
         return Trouble.NO_TABLE if str(cause).startswith("no such table: main.saga_ledger") else Trouble.OTHER
-
-    def make_schema(self, db: Connection) -> None:
-        """Do nothing: a file has the schema `main`, and the tables carry a prefix."""
 
     def missing_rights(self, db: Connection, tables: list[str]) -> list[str]:  # noqa: ARG002  a file has none of its own
         """Look at the file, and at its folder, where the journal goes."""

@@ -16,9 +16,9 @@ from sqlalchemy import Connection, CursorResult, Engine, Executable, event
 from sqlalchemy.exc import DBAPIError
 
 from saga_engine import failpoints
-from saga_engine.errors import CommitUnknown, LedgerMissing, TargetBusy, TransactionEnded, WorkIdle
+from saga_engine.errors import CommitUnknown, LedgerMissing, TargetBusy, TransactionEnded, WorkIdle, WriteStays
 from saga_engine.ledger import connect
-from saga_engine.ledger.database import Ended, Trouble
+from saga_engine.ledger.database import LABEL, Ended, Stays, Trouble
 
 T = TypeVar("T")
 
@@ -71,13 +71,16 @@ def execute(db: Connection, statement: Executable, **values: object) -> CursorRe
         return db.execute(statement, values)
     except DBAPIError as error:
         _translate(db, error)
-        if connect.database_of(db.engine).trouble(error) is Trouble.NO_TABLE:
+        if connect.database_of(db.engine).trouble(db, error) is Trouble.NO_TABLE:
             raise LedgerMissing(connection=connect.name_of(db)) from error
         raise
 
 
 def call(db: Connection, work: Callable[[Connection], T]) -> T:
-    """Call the user's *work* on the open transaction, which it must leave open: else ``TransactionEnded``."""
+    """Call the user's *work* on the open transaction, which it must leave open: else ``TransactionEnded``.
+
+    ``WriteStays``: it wrote where nothing can be taken back.
+    """
     returned = False
     try:
         with connect.database_of(db.engine).watches_transaction(db), _refuses_commit(db):
@@ -85,6 +88,8 @@ def call(db: Connection, work: Callable[[Connection], T]) -> T:
             returned = True
     except Ended as ended:
         raise TransactionEnded(connection=connect.name_of(db), what=connect.label_of(db), kept=ended.kept) from ended
+    except Stays as stays:
+        raise WriteStays(connection=connect.name_of(db), what=connect.label_of(db)) from stays
     except DBAPIError as error:
         if returned:
             _translate(db, error)
@@ -131,7 +136,7 @@ def _try(engine: Engine, label: str, point: str, once: Callable[[Connection], T]
 def _connection(engine: Engine, label: str) -> Iterator[Connection]:
     """A connection that has begun; rolled back and given back at the end, whatever state it is in."""
     try:
-        db = engine.connect().execution_options(**{connect.LABEL: label})
+        db = engine.connect().execution_options(**{LABEL: label})
     except DBAPIError as error:
         raise _Unreachable(error) from error
     try:
@@ -166,7 +171,7 @@ def _translate(db: Connection, error: Exception, *, by_work: bool = False, lost:
     A lock that the user's work did not get, and a connection that it lost, are a failure of that work.
     """
     lease = connect.lease_of(db)
-    match connect.database_of(db.engine).trouble(error):
+    match connect.database_of(db.engine).trouble(db, error):
         case Trouble.AGAIN:
             raise _Again(error) from error
         case Trouble.IDLE:

@@ -79,7 +79,7 @@ def loaded(engine: Engine, task: str = TASK) -> list[str]:
 
 def rows(engine: Engine, statement: str) -> list[tuple[Any, ...]]:
     """The answer to *statement*, in which {ledger} stands for the ledger's schema."""
-    schema = connect.database_of(engine).schema
+    schema = connect.database_of(engine).schema(engine.url)
     with engine.connect() as db:
         return [tuple(row) for row in db.execute(text(statement.format(ledger=schema)))]
 
@@ -87,7 +87,7 @@ def rows(engine: Engine, statement: str) -> list[tuple[Any, ...]]:
 def change(engine: Engine, statement: str) -> None:
     """Do behind the ledger's back what *statement* says."""
     with engine.begin() as db:
-        db.execute(text(statement.format(ledger=connect.database_of(engine).schema)))
+        db.execute(text(statement.format(ledger=connect.database_of(engine).schema(engine.url))))
 
 
 def head(engine: Engine, task: str = TASK) -> Head | None:

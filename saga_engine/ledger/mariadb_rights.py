@@ -1,0 +1,82 @@
+"""Which rights a MariaDB user lacks to make the ledger or to write it; nothing is tried, nothing is changed."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+from saga_engine.ledger.mariadb_errors import code
+
+DENIED: Final = (1142, 1143)
+"""A command on a table, and on a column of it."""
+SERVER: Final = text(
+    "SELECT version() AS version, @@read_only OR @@tx_read_only AS read_only,"
+    " @@log_bin AND @@binlog_format = 'STATEMENT' AS by_statement"
+)
+THERE: Final = text("SELECT table_name FROM information_schema.tables WHERE table_schema = :schema")
+GRANT: Final = re.compile(r"GRANT (?P<rights>.+?) ON (?P<schema>\*|`(?:[^`]|``)+`)\.(?P<table>\*|`(?:[^`]|``)+`) TO ")
+# EXPLAIN needs the rights of the statement that it explains.
+ASKED: Final = {
+    "SELECT": "EXPLAIN SELECT * FROM {}",
+    "INSERT": "EXPLAIN INSERT INTO {} (token) VALUES (0)",
+    "UPDATE": "EXPLAIN UPDATE {} SET token = 0 WHERE FALSE",
+}
+IDENTITY_TABLE: Final = "saga_ledger"
+WILDCARDS: Final = {"_": ".", "%": ".*"}
+
+
+def missing(db: Connection, schema: str, tables: list[str]) -> list[str]:
+    """Name what stands in the way, as a person can mend it."""
+    server = db.execute(SERVER).one()
+    found = []
+    if "MariaDB" not in server.version:
+        found.append(f"a MariaDB server: this is {server.version}, on which the ledger was never tried")
+    if server.read_only:
+        found.append("to write: this session is read-only, or the server is a replica")
+    if server.by_statement:
+        found.append("binlog_format MIXED or ROW: with STATEMENT the server takes no write at READ COMMITTED")
+    return found + _not_granted(db, schema, tables)
+
+
+def _not_granted(db: Connection, schema: str, tables: list[str]) -> list[str]:
+    there = set(db.scalars(THERE, {"schema": schema}))
+    absent = [table for table in tables if table not in there]
+    grants = [match for line in db.scalars(text("SHOW GRANTS")) if (match := GRANT.match(line))] if absent else []
+    found = [
+        f"{right} on {schema}.*"
+        for right in ("CREATE", *ASKED)
+        if not all(any(_covers(grant, right, schema, table) for grant in grants) for table in absent)
+    ]
+    for table in (table for table in tables if table in there):
+        rights = ["SELECT"] if table == IDENTITY_TABLE else list(ASKED)
+        found += [f"{right} on {schema}.{table}" for right in rights if _denied(db, ASKED[right], schema, table)]
+    return found
+
+
+def _denied(db: Connection, statement: str, schema: str, table: str) -> bool:
+    quoted = db.dialect.identifier_preparer.quote_identifier
+    try:
+        with db.execute(text(statement.format(f"{quoted(schema)}.{quoted(table)}"))):
+            return False
+    except DBAPIError as error:
+        if code(error) in DENIED:
+            return True
+        raise
+
+
+def _covers(grant: re.Match[str], right: str, schema: str, table: str) -> bool:
+    """Say whether a line of SHOW GRANTS gives *right*; a name of a database may hold the wildcards of LIKE there."""
+    rights = grant["rights"].split(", ")
+    if right not in rights and "ALL PRIVILEGES" not in rights:
+        return False
+    return bool(re.fullmatch(_pattern(grant["schema"]), schema) and re.fullmatch(_pattern(grant["table"]), table))
+
+
+def _pattern(name: str) -> str:
+    if name == "*":
+        return ".*"
+    tokens = re.findall(r"\\[_%]|.", name[1:-1].replace("``", "`"))
+    return "".join(WILDCARDS.get(token, re.escape(token.removeprefix("\\"))) for token in tokens)
