@@ -10,8 +10,9 @@ from datetime import timedelta
 from time import monotonic
 from typing import Any, Final
 
-from sqlalchemy import URL, Connection, Engine, MetaData, NullPool, event
+from sqlalchemy import URL, Connection, Engine, MetaData, event
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import PoolResetState
 from sqlalchemy.schema import CreateTable
 
 from saga_engine.ledger.database import LABEL, LEASE_SECONDS, SCHEMA, Database, Trouble
@@ -22,19 +23,21 @@ from saga_engine.ledger.mariadb_work import watched
 FOUND_ROWS: Final = 1 << 1
 SESSION_TRACK: Final = 1 << 23
 """Of the protocol's client flags: an UPDATE counts the rows that it found; the server tells what a transaction did."""
+RESET_CONNECTION: Final = 0x1F
+"""A command of the protocol."""
 
 # Consistent reads of a transaction that has waited for a lock would show what was there before it waited.
 ISOLATION: Final = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
 # sql_mode over what the server has: a value that does not fit, or an engine that is not there, is an error.
 SESSION: Final = (
-    "SET SESSION sql_mode = CONCAT_WS(',', NULLIF(@@sql_mode, ''),"
-    " 'STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'), time_zone = '+00:00',"
-    " completion_type = 'NO_CHAIN', unique_checks = 1, foreign_key_checks = 1,"
-    " session_track_transaction_info = 'STATE'"
+    "SET NAMES utf8mb4, SESSION autocommit = 0, SESSION sql_mode = CONCAT_WS(',', NULLIF(@@sql_mode, ''),"
+    " 'STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'), SESSION time_zone = '+00:00',"
+    " SESSION completion_type = 'NO_CHAIN', SESSION unique_checks = 1, SESSION foreign_key_checks = 1,"
+    " SESSION session_track_transaction_info = 'STATE',"
+    # Who waits for a session that hangs outlasts it. The second is the limit of DDL, otherwise a day.
+    " SESSION innodb_lock_wait_timeout = {wait}, SESSION lock_wait_timeout = {wait}"
 )
-# Who waits for a session that hangs outlasts it. lock_wait_timeout is that of DDL, otherwise a day.
-WAITS: Final = "SET SESSION innodb_lock_wait_timeout = {wait}, lock_wait_timeout = {wait}"
-IDLE: Final = "SET SESSION idle_transaction_timeout = {idle}"
+IDLE: Final = ", SESSION idle_transaction_timeout = {idle}"
 
 SILENCE: Final = "saga_silence"
 """Execution option: for how long a connection has said nothing."""
@@ -71,13 +74,13 @@ class Mariadb(Database):
         return str(url.database)
 
     def settings(self, url: URL, lease: timedelta) -> dict[str, Any]:
-        """Connect anew for each transaction: nothing is left over from earlier work, and no ping is needed."""
+        """Limits and flags of a connection; those of its session are set by ``listen``."""
         if not url.database:
             raise ValueError("name the database in the URL of a MariaDB target: mariadb+pymysql://USER@HOST/DATABASE")
         seconds = round(lease.total_seconds())
         return {
-            "poolclass": NullPool,
-            "pool_reset_on_return": None,  # closing the connection rolls back
+            "pool_pre_ping": True,
+            "pool_reset_on_return": None,  # `listen` does it
             "execution_options": {"schema_translate_map": {SCHEMA: self.schema(url)}},
             "connect_args": {
                 "client_flag": int(str(url.query.get("client_flag", "0"))) | FOUND_ROWS | SESSION_TRACK,
@@ -90,15 +93,22 @@ class Mariadb(Database):
         }
 
     def listen(self, engine: Engine, lease: timedelta) -> None:
-        """Set the limits of each session; label each statement, and measure the silence before it."""
+        """Make each session fit, and anew as it goes back to the pool; label each statement, time the silence."""
         seconds = round(lease.total_seconds())
 
         @event.listens_for(engine, "connect")
-        def limit(connection: Any, _record: object) -> None:  # noqa: ANN401  PyMySQL's own, an extra
+        def begin(connection: Any, _record: object) -> None:  # noqa: ANN401  PyMySQL's own, an extra
             _notice_death(connection, seconds)
-            with connection.cursor() as cursor:
-                for statement in _limits(connection.get_server_info(), seconds):
-                    cursor.execute(statement)
+            _limit(connection, seconds)
+
+        @event.listens_for(engine, "reset")
+        def forget(connection: Any, _record: object, reset: PoolResetState) -> None:  # noqa: ANN401  as above
+            if not reset.terminate_only:
+                # Rolls back, and takes away variables, temporary tables and locks. PyMySQL has no method for it.
+                connection._execute_command(RESET_CONNECTION, b"")  # noqa: SLF001
+                connection._read_ok_packet()  # noqa: SLF001
+                connection.select_db(engine.url.database)
+                _limit(connection, seconds)
 
         event.listen(engine, "before_cursor_execute", _labelled, retval=True)
         event.listen(engine, "after_cursor_execute", _answered)
@@ -134,10 +144,16 @@ class Mariadb(Database):
         return missing(db, self.schema(db.engine.url), tables)
 
 
-def _limits(server: str, seconds: int) -> list[str]:
+def _limit(connection: Any, seconds: int) -> None:  # noqa: ANN401  PyMySQL's own, an extra
+    with connection.cursor() as cursor:
+        for statement in session_of(connection.get_server_info(), seconds):
+            cursor.execute(statement)
+
+
+def session_of(server: str, seconds: int) -> tuple[str, str]:
     """The statements that make a new session fit. MySQL knows no limit for a transaction that is idle."""
-    limits = [ISOLATION, SESSION, WAITS.format(wait=2 * seconds)]
-    return [*limits, IDLE.format(idle=seconds)] if "MariaDB" in server else limits
+    idle = IDLE.format(idle=seconds) if "MariaDB" in server else ""
+    return ISOLATION, SESSION.format(wait=2 * seconds) + idle
 
 
 def _notice_death(connection: Any, seconds: int) -> None:  # noqa: ANN401  PyMySQL's own, an extra
