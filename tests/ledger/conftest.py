@@ -1,14 +1,15 @@
-"""Targets with a ledger and a business table, once in a SQLite file and once in PostgreSQL."""
+"""Targets with a ledger and a business table: in a SQLite file, in PostgreSQL, in MariaDB."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 import sqlalchemy
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, make_url
 
 from saga_engine.ledger import connect, schema
 from tests.ledger.support import make_table
@@ -17,6 +18,7 @@ from tests.support.servers import Server
 LEASE = timedelta(seconds=5)
 """Longer than a busy machine keeps a test waiting."""
 SHORT_LEASE = timedelta(seconds=0.4)
+"""On MariaDB, which counts in seconds, it becomes one."""
 
 Opened = Callable[..., Engine]
 
@@ -47,12 +49,73 @@ def postgres_url(room_url: str) -> str:
     return room_url
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def target_url(request: pytest.FixtureRequest, fresh_url: Callable[[str, str], str]) -> str:
-    """As everywhere, but for the room's database."""
-    if request.param == "sqlite":
+@pytest.fixture(scope="session")
+def mariadb_rooms(mariadb_server: Server) -> Iterator[tuple[str, str]]:
+    """Two databases for all tests of this room: one that is emptied, one whose tables stay, for DDL is slow there."""
+    with mariadb_server.database() as empty, mariadb_server.database() as ready:
+        yield plain(empty), plain(ready)
+
+
+def plain(url: str) -> str:
+    """Without TLS: PyMySQL reads the system's certificates for each new connection."""
+    return make_url(url).update_query_dict({"ssl_disabled": "true"}).render_as_string(hide_password=False)
+
+
+def without_sessions(db: Connection, name: str) -> None:
+    """End whoever is left over in the database *name*."""
+    others = "SELECT id FROM information_schema.processlist WHERE db = :name AND id <> connection_id()"
+    for session in db.execute(sqlalchemy.text(others), {"name": name}).scalars():
+        db.exec_driver_sql(f"KILL {session}")
+
+
+@pytest.fixture
+def mariadb_url(mariadb_rooms: tuple[str, str]) -> str:
+    """An empty database."""
+    url = make_url(mariadb_rooms[0])
+    engine = sqlalchemy.create_engine(url.set(database=None), poolclass=sqlalchemy.NullPool)
+    with engine.connect() as db:
+        without_sessions(db, str(url.database))
+        db.exec_driver_sql(f"DROP DATABASE IF EXISTS {url.database}")
+        db.exec_driver_sql(f"CREATE DATABASE {url.database}")
+    return mariadb_rooms[0]
+
+
+@pytest.fixture
+def mariadb(mariadb_rooms: tuple[str, str], opened: Opened) -> Engine:
+    """As `target`, on MariaDB only."""
+    engine = opened(mariadb_rooms[1])
+    ours = {*(table.name for table in schema.metadata.tables.values()), "loaded"}
+    admin = sqlalchemy.create_engine(engine.url, poolclass=sqlalchemy.NullPool)
+    with admin.connect() as db:
+        without_sessions(db, str(engine.url.database))
+        there = set(db.exec_driver_sql("SHOW TABLES").scalars())
+        if there == ours:
+            # Not DELETE: who inserts a key anew before it is purged locks the gap beside it.
+            db.exec_driver_sql("TRUNCATE TABLE saga_ledger_parts")
+            for table in ("saga_ledger_heads", "saga_ledger", "loaded"):
+                db.exec_driver_sql(f"DELETE FROM {table}")
+            db.exec_driver_sql(f"INSERT INTO saga_ledger VALUES (1, '{uuid4()}', {schema.FORMAT}, utc_timestamp(6))")
+            db.commit()
+            return engine
+        db.exec_driver_sql(f"DROP DATABASE {engine.url.database}")
+        db.exec_driver_sql(f"CREATE DATABASE {engine.url.database}")
+    schema.create(engine)
+    make_table(engine)
+    return engine
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """What kind of database the target is."""
+    return str(request.param)
+
+
+@pytest.fixture
+def target_url(kind: str, request: pytest.FixtureRequest, fresh_url: Callable[[str, str], str]) -> str:
+    """As everywhere, but for the room's databases."""
+    if kind == "sqlite":
         return fresh_url("sqlite", "target")
-    url: str = request.getfixturevalue("postgres_url")
+    url: str = request.getfixturevalue({"postgresql": "postgres_url", "mariadb": "mariadb_url"}[kind])
     return url
 
 
@@ -76,11 +139,17 @@ def bare(target_url: str, opened: Opened) -> Engine:
 
 
 @pytest.fixture
-def target(bare: Engine) -> Engine:
-    """A target with a ledger and the table `loaded`."""
-    schema.create(bare)
-    make_table(bare)
-    return bare
+def target(kind: str, request: pytest.FixtureRequest) -> Engine:
+    """A target with a ledger and the table `loaded`, of each kind."""
+    engine: Engine = request.getfixturevalue({"postgresql": "postgres"}.get(kind, kind))
+    return engine
+
+
+@pytest.fixture(params=["postgres", "mariadb"])
+def server(request: pytest.FixtureRequest) -> Engine:
+    """As `target`, where there is a server behind it."""
+    engine: Engine = request.getfixturevalue(request.param)
+    return engine
 
 
 @pytest.fixture
@@ -103,10 +172,11 @@ def sqlite(fresh_url: Callable[[str, str], str], opened: Opened) -> Engine:
 
 @pytest.fixture
 def impatient(target: Engine, opened: Opened) -> Engine:
-    """`target` with a short lease: a lock is waited for 0.8 s."""
+    """`target` with a short lease: a lock is waited for 0.8 s, on MariaDB 2 s."""
     return opened(target.url.render_as_string(hide_password=False), lease=SHORT_LEASE)
 
 
 @pytest.fixture
-def impatient_postgres(postgres: Engine, opened: Opened) -> Engine:
-    return opened(postgres.url.render_as_string(hide_password=False), lease=SHORT_LEASE)
+def impatient_server(server: Engine, opened: Opened) -> Engine:
+    """`server` with a short lease."""
+    return opened(server.url.render_as_string(hide_password=False), lease=SHORT_LEASE)

@@ -72,6 +72,7 @@ def test_an_interrupt_rolls_back_as_well(target: Engine) -> None:
     assert (loaded(target), part_rows(target)) == ([], [])
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"], indirect=True)
 def test_ddl_is_part_of_the_transaction(target: Engine) -> None:
     def create(db: Connection) -> Loaded:
         db.execute(text("CREATE TABLE staging (id integer)"))
@@ -254,6 +255,30 @@ def test_a_part_whose_name_the_ledger_cannot_hold_is_refused(target: Engine, par
     effect.open_head(target, key(1))
     with pytest.raises(BadInput, match="at most 500 characters and no NUL"):
         apply(target, key(1), part, must_not_be_called)
+
+
+def test_parts_whose_names_differ_in_one_byte_are_different_effects(target: Engine) -> None:
+    names = ["a", "A", "a ", " a", "ä", "a\u0308", "\u00e4 ", "ß", "ss"]
+    effect.open_head(target, key(1))
+    for name in names:
+        apply(target, key(1), name)
+    assert [name for name, *_ in part_rows(target)] == names
+
+
+def test_a_part_may_have_as_many_characters_as_are_promised(target: Engine) -> None:
+    for name in ("x" * 500, "🐘" * 500):
+        effect.open_head(target, key(1))
+        apply(target, key(1), name)
+        assert apply(target, key(1), name, must_not_be_called) == Loaded(rows=1)
+    assert sorted(loaded(target)) == ["x" * 500, "🐘" * 500]
+
+
+def test_a_result_of_a_mebibyte_is_kept(target: Engine) -> None:
+    wide = Wide(text="x" * 2**20)
+    effect.open_head(target, key(1))
+    limit = 2 * 2**20
+    effect.apply(target, key(1), "a", lambda _: wide, Wide.model_validate_json, limit=limit)
+    assert effect.apply(target, key(1), "a", must_not_be_called, Wide.model_validate_json, limit=limit) == wide
 
 
 def test_names_and_results_with_quotes_and_other_scripts_are_kept(target: Engine) -> None:

@@ -15,9 +15,9 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from saga_engine.errors import WorkIdle
-from saga_engine.ledger import effect, undo
+from saga_engine.ledger import connect, effect, undo
 from saga_engine.ledger.transaction import TRIES_MAX
-from tests.ledger.conftest import SHORT_LEASE, Opened
+from tests.ledger.conftest import Opened, without_sessions
 from tests.ledger.support import (
     TASK,
     Head,
@@ -33,11 +33,17 @@ from tests.ledger.support import (
     remove,
 )
 
-RAISES = "DO $$ BEGIN RAISE EXCEPTION 'on purpose' USING ERRCODE = '{}'; END $$"
+
+def raises(code: str | int) -> str:
+    """A statement that fails in this way, on the server that knows such a code."""
+    if isinstance(code, int):
+        return f"SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = {code}, MESSAGE_TEXT = 'on purpose'"
+    return f"DO $$ BEGIN RAISE EXCEPTION 'on purpose' USING ERRCODE = '{code}'; END $$"
 
 
-def test_two_works_that_deadlock_both_take_effect_once(postgres: Engine) -> None:
-    change(postgres, "CREATE TABLE account AS SELECT id, 0 AS changes FROM generate_series(1, 2) AS id")
+def test_two_works_that_deadlock_both_take_effect_once(server: Engine) -> None:
+    change(server, "CREATE TABLE account (id int PRIMARY KEY, changes int)")
+    change(server, "INSERT INTO account VALUES (1, 0), (2, 0)")
     both_hold_one = threading.Barrier(2, timeout=30)
     calls: list[str] = []
 
@@ -52,38 +58,43 @@ def test_two_works_that_deadlock_both_take_effect_once(postgres: Engine) -> None
 
         return update
 
-    effect.open_head(postgres, key(1))
+    effect.open_head(server, key(1))
     with ThreadPoolExecutor(2) as threads:
-        one = threads.submit(apply, postgres, key(1), "one", work("one", 1, 2))
-        two = threads.submit(apply, postgres, key(1), "two", work("two", 2, 1))
+        one = threads.submit(apply, server, key(1), "one", work("one", 1, 2))
+        two = threads.submit(apply, server, key(1), "two", work("two", 2, 1))
         assert (one.result(), two.result()) == (Loaded(rows=2), Loaded(rows=2))
-    with postgres.connect() as db:
+    with server.connect() as db:
         assert db.execute(text("SELECT id, changes FROM account ORDER BY id")).all() == [(1, 2), (2, 2)]
     assert len(calls) == 3
 
 
-@pytest.mark.parametrize("sqlstate", ["40001", "40P01"])
+@pytest.mark.parametrize(
+    ("name", "code"), [("postgres", "40001"), ("postgres", "40P01"), ("mariadb", 1213), ("mariadb", 1020)]
+)
 def test_a_transaction_that_is_given_up_again_and_again_ends_with_its_own_error(
-    postgres: Engine, sqlstate: str
+    request: pytest.FixtureRequest, name: str, code: str | int
 ) -> None:
-    work, calls = counted(lambda db: (insert("a")(db), db.execute(text(RAISES.format(sqlstate)))))
-    effect.open_head(postgres, key(1))
+    server: Engine = request.getfixturevalue(name)
+    work, calls = counted(lambda db: (insert("a")(db), db.execute(text(raises(code)))))
+    effect.open_head(server, key(1))
     with pytest.raises(DBAPIError) as error:
-        apply(postgres, key(1), "a", work)
-    assert (error.value.orig.sqlstate, len(calls)) == (sqlstate, TRIES_MAX)  # type: ignore[union-attr]
-    assert (loaded(postgres), part_rows(postgres)) == ([], [])
+        apply(server, key(1), "a", work)
+    assert code in (error.value.orig.args[0], getattr(error.value.orig, "sqlstate", None))  # type: ignore[union-attr]
+    assert (len(calls), loaded(server), part_rows(server)) == (TRIES_MAX, [], [])
 
 
-def test_a_driver_error_that_never_went_through_sqlalchemy_is_understood_too(postgres: Engine) -> None:
+def test_a_driver_error_that_never_went_through_sqlalchemy_is_understood_too(server: Engine) -> None:
+    statement = raises("40001" if server.dialect.name == "postgresql" else 1213)
+
     def raw(db: Connection) -> Loaded:
         if len(calls) == 1:
-            db.connection.driver_connection.execute(RAISES.format("40001"))  # type: ignore[union-attr]
+            db.connection.driver_connection.cursor().execute(statement)  # type: ignore[union-attr]
         return insert("a")(db)
 
     work, calls = counted(raw)
-    effect.open_head(postgres, key(1))
-    assert apply(postgres, key(1), "a", work) == Loaded(rows=1)
-    assert (len(calls), loaded(postgres)) == (2, ["a"])
+    effect.open_head(server, key(1))
+    assert apply(server, key(1), "a", work) == Loaded(rows=1)
+    assert (len(calls), loaded(server)) == (2, ["a"])
 
 
 @pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
@@ -154,20 +165,29 @@ def test_an_io_error_at_a_commit_on_sqlite_is_asked_after(sqlite: Engine) -> Non
 
 @pytest.mark.parametrize("again", [False, True], ids=["returns", "goes on"])
 def test_work_that_says_nothing_for_a_lease_is_ended_and_told_so(
-    postgres: Engine, impatient_postgres: Engine, again: bool
+    server: Engine, impatient_server: Engine, again: bool
 ) -> None:
+    lease = lease_of(impatient_server)
+
     def idle(db: Connection) -> Loaded:
         insert("a")(db)
-        time.sleep(SHORT_LEASE.total_seconds() + 0.3)
+        time.sleep(lease + 0.3)
         return insert("a")(db) if again else Loaded(rows=1)
 
-    effect.open_head(impatient_postgres, key(1))
+    effect.open_head(impatient_server, key(1))
     work, calls = counted(idle)
-    with pytest.raises(WorkIdle, match=r"said nothing to dw for 0\.4 s, the lease, inside its transaction") as error:
-        apply(impatient_postgres, key(1), "a", work)
-    assert (len(calls), loaded(impatient_postgres), part_rows(impatient_postgres)) == (1, [], [])
+    with pytest.raises(
+        WorkIdle, match=rf"said nothing to dw for {lease} s, the lease, inside its transaction"
+    ) as error:
+        apply(impatient_server, key(1), "a", work)
+    assert (len(calls), loaded(impatient_server), part_rows(impatient_server)) == (1, [], [])
     assert "Read and compute before step.effect" in str(error.value)
-    assert apply(postgres, key(1), "a") == Loaded(rows=1)
+    assert apply(server, key(1), "a") == Loaded(rows=1)
+
+
+def lease_of(target: Engine) -> float:
+    with target.connect() as db:
+        return connect.lease_of(db)
 
 
 END_OTHER_SESSIONS = """
@@ -179,45 +199,49 @@ END_OTHER_SESSIONS = """
 def end_sessions(target: Engine) -> None:
     stranger = sqlalchemy.create_engine(target.url, poolclass=sqlalchemy.NullPool)
     with stranger.connect() as db:
-        db.execute(text(END_OTHER_SESSIONS))
+        if stranger.dialect.name == "postgresql":
+            db.execute(text(END_OTHER_SESSIONS))
+        else:
+            without_sessions(db, str(target.url.database))
 
 
-def test_connections_that_died_in_the_pool_are_replaced(postgres: Engine) -> None:
-    effect.open_head(postgres, key(1))
-    apply(postgres, key(1), "a")
-    end_sessions(postgres)
-    assert apply(postgres, key(1), "b") == Loaded(rows=1)
-    assert loaded(postgres) == ["a", "b"]
+def test_connections_that_died_in_the_pool_are_replaced(server: Engine) -> None:
+    effect.open_head(server, key(1))
+    apply(server, key(1), "a")
+    end_sessions(server)
+    assert apply(server, key(1), "b") == Loaded(rows=1)
+    assert loaded(server) == ["a", "b"]
 
 
-def test_a_connection_lost_inside_the_work_is_its_failure_and_leaves_nothing(postgres: Engine) -> None:
+def test_a_connection_lost_inside_the_work_is_its_failure_and_leaves_nothing(server: Engine) -> None:
     def work(db: Connection) -> Loaded:
         insert("a")(db)
-        end_sessions(postgres)
+        end_sessions(server)
         return insert("a")(db)
 
-    effect.open_head(postgres, key(1))
+    effect.open_head(server, key(1))
     counting, calls = counted(work)
     with pytest.raises(OperationalError):
-        apply(postgres, key(1), "a", counting)
-    assert (len(calls), loaded(postgres), part_rows(postgres)) == (1, [], [])
+        apply(server, key(1), "a", counting)
+    assert (len(calls), loaded(server), part_rows(server)) == (1, [], [])
 
 
-def test_a_connection_lost_after_the_work_and_before_commit_is_tried_again(postgres: Engine) -> None:
+def test_a_connection_lost_after_the_work_and_before_commit_is_tried_again(server: Engine) -> None:
     def work(db: Connection) -> Loaded:
         result = insert("a")(db)
         if len(calls) == 1:
-            end_sessions(postgres)
+            end_sessions(server)
         return result
 
-    effect.open_head(postgres, key(1))
+    effect.open_head(server, key(1))
     counting, calls = counted(work)
-    assert apply(postgres, key(1), "a", counting) == Loaded(rows=1)
-    assert (len(calls), loaded(postgres)) == (2, ["a"])
+    assert apply(server, key(1), "a", counting) == Loaded(rows=1)
+    assert (len(calls), loaded(server)) == (2, ["a"])
 
 
-def test_a_target_that_does_not_answer_is_told_at_once(opened: Opened) -> None:
-    nowhere = opened("postgresql+psycopg://me:canary@127.0.0.1:1/x")
+@pytest.mark.parametrize("driver", ["postgresql+psycopg", "mariadb+pymysql"])
+def test_a_target_that_does_not_answer_is_told_at_once(opened: Opened, driver: str) -> None:
+    nowhere = opened(f"{driver}://me:canary@127.0.0.1:1/x")
     with pytest.raises(OperationalError) as error:
         effect.open_head(nowhere, key(1))
     assert "canary" not in str(error.value)
@@ -233,14 +257,14 @@ def test_a_deferred_constraint_that_fails_at_commit_is_the_works_failure(postgre
     assert (len(calls), part_rows(postgres)) == (1, [])
 
 
-def test_an_undo_is_held_to_the_same_rules(impatient_postgres: Engine) -> None:
+def test_an_undo_is_held_to_the_same_rules(impatient_server: Engine) -> None:
     def idle(db: Connection) -> None:
         remove("a")(db)
-        time.sleep(SHORT_LEASE.total_seconds() + 0.3)
+        time.sleep(lease_of(impatient_server) + 0.3)
 
-    effect.open_head(impatient_postgres, key(1))
-    apply(impatient_postgres, key(1), "a")
-    undo.begin_undo(impatient_postgres, key(1))
+    effect.open_head(impatient_server, key(1))
+    apply(impatient_server, key(1), "a")
+    undo.begin_undo(impatient_server, key(1))
     with pytest.raises(WorkIdle):
-        undo.undo_part(impatient_postgres, key(1), "a", idle)
-    assert (loaded(impatient_postgres), head(impatient_postgres)) == (["a"], Head("undoing", 1, 1))
+        undo.undo_part(impatient_server, key(1), "a", idle)
+    assert (loaded(impatient_server), head(impatient_server)) == (["a"], Head("undoing", 1, 1))
