@@ -18,7 +18,7 @@ from sqlalchemy.schema import CreateTable
 from saga_engine.ledger.database import LABEL, LEASE_SECONDS, SCHEMA, Database, Trouble
 from saga_engine.ledger.mariadb_errors import TROUBLES, code
 from saga_engine.ledger.mariadb_rights import missing
-from saga_engine.ledger.mariadb_work import watched
+from saga_engine.ledger.mariadb_work import unwatch, watched
 
 FOUND_ROWS: Final = 1 << 1
 SESSION_TRACK: Final = 1 << 23
@@ -77,13 +77,16 @@ class Mariadb(Database):
         """Limits and flags of a connection; those of its session are set by ``listen``."""
         if not url.database:
             raise ValueError("name the database in the URL of a MariaDB target: mariadb+pymysql://USER@HOST/DATABASE")
+        flags = str(url.query.get("client_flag", "0"))
+        if not flags.isdecimal():
+            raise ValueError("client_flag is a number")
         seconds = round(lease.total_seconds())
         return {
             "pool_pre_ping": True,
             "pool_reset_on_return": None,  # `listen` does it
             "execution_options": {"schema_translate_map": {SCHEMA: self.schema(url)}},
             "connect_args": {
-                "client_flag": int(str(url.query.get("client_flag", "0"))) | FOUND_ROWS | SESSION_TRACK,
+                "client_flag": int(flags) | FOUND_ROWS | SESSION_TRACK,
                 "charset": "utf8mb4",
                 "program_name": "saga",
                 "connect_timeout": seconds,
@@ -103,6 +106,7 @@ class Mariadb(Database):
 
         @event.listens_for(engine, "reset")
         def forget(connection: Any, _record: object, reset: PoolResetState) -> None:  # noqa: ANN401  as above
+            unwatch(connection)
             if not reset.terminate_only:
                 # Rolls back, and takes away variables, temporary tables and locks. PyMySQL has no method for it.
                 connection._execute_command(RESET_CONNECTION, b"")  # noqa: SLF001

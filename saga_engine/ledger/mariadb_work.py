@@ -24,7 +24,7 @@ COMMITS: Final = re.compile(
     (?: \s | /\*(?![!M]).*?\*/ | --\s[^\n]*\n | \#[^\n]*\n )*  # comments, but for those that are executed
     (?: /\*M?!\d*\s* )?
     (?: COMMIT | ROLLBACK (?! \s+ (?:WORK\s+)? TO\b) | BEGIN (?! \s+ NOT\b) | START | XA
-      | ALTER | (?: CREATE (?:\s+OR\s+REPLACE)? | DROP ) (?! \s+ TEMPORARY\b) | RENAME | TRUNCATE
+      | CREATE (?! (?:\s+OR\s+REPLACE)? \s+ TEMPORARY\b) | DROP (?! \s+ TEMPORARY\b) | ALTER | RENAME | TRUNCATE
       | LOCK | GRANT | REVOKE | FLUSH | RESET | INSTALL | UNINSTALL
       | (?:ANALYZE | CHECK | OPTIMIZE | REPAIR) \s+ (?:\w+\s+)? TABLES?
       | SET \s [^;]* \b AUTOCOMMIT | SET \s+ PASSWORD
@@ -66,6 +66,11 @@ def watched(db: Connection) -> Iterator[None]:
         watch.returned()
 
 
+def unwatch(driver: Any) -> None:  # noqa: ANN401  PyMySQL's own, an extra
+    """Look at no answer of this connection any more: the work has closed it, and so given it back."""
+    vars(driver).pop("_read_query_result", None)
+
+
 class _Watch:
     def __init__(self, db: Connection) -> None:
         self._db = db
@@ -75,13 +80,25 @@ class _Watch:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
+        """Hear of each statement before it goes to the driver, and of each answer of the server.
+
+        Of answers also where one call makes several statements (executemany) or one statement has several answers
+        (CALL), and of those that the work gets from the driver itself: PyMySQL reads them all in one place.
+        """
+        read = self._driver._read_query_result  # noqa: SLF001
+
+        def read_and_look(unbuffered: bool = False) -> object:  # noqa: FBT001, FBT002  as PyMySQL has it
+            found = read(unbuffered)
+            self._look()
+            return found
+
+        self._driver._read_query_result = read_and_look  # noqa: SLF001
         event.listen(self._db, "before_cursor_execute", self._refuse)
-        event.listen(self._db, "after_cursor_execute", self._look)
         try:
             yield
         finally:
             event.remove(self._db, "before_cursor_execute", self._refuse)
-            event.remove(self._db, "after_cursor_execute", self._look)
+            unwatch(self._driver)
 
     def failed(self, error: Exception) -> None:
         """Raise what is worse than *error*; return if nothing is."""
@@ -112,8 +129,8 @@ class _Watch:
             self._ended = REFUSED
             raise Ended(REFUSED)
 
-    def _look(self, _db: Connection, cursor: Any, *_: object) -> None:  # noqa: ANN401  PyMySQL's own, an extra
-        if WROTE_FOR_GOOD.search(cursor._result.message or b""):  # noqa: SLF001  it shows the answer nowhere else
+    def _look(self) -> None:
+        if WROTE_FOR_GOOD.search(self._driver._result.message or b""):  # noqa: SLF001
             self._wrote_for_good = True
             raise Stays
         if not self._driver.server_status & IN_TRANSACTION:

@@ -40,7 +40,7 @@ def sleep_in_server(target: Engine, task: str, token: int) -> None:
 
     def work(db: Connection) -> Loaded:
         insert("a", task)(db)
-        db.execute(text("SELECT pg_sleep(60)"))
+        db.execute(text("SELECT pg_sleep(60)" if db.dialect.name == "postgresql" else "SELECT sleep(60)"))
         return Loaded(rows=1)
 
     effect.open_head(target, key(token, task=task))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import Any
 import pytest
 import sqlalchemy
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
 
-from saga_engine.errors import EffectNotSupported, SettingsError
+from saga_engine.errors import EffectNotSupported, LedgerChanged, SettingsError
 from saga_engine.ledger import connect, effect, schema
+from saga_engine.ledger.mariadb import session_of
 from tests.ledger.conftest import Opened
-from tests.ledger.support import TASK, apply, insert, key, loaded
+from tests.ledger.support import TASK, Loaded, apply, insert, key, loaded
 
 LIMITS = text(
     "SELECT name, setting FROM pg_settings WHERE name IN ('idle_in_transaction_session_timeout', 'lock_timeout',"
@@ -75,6 +78,94 @@ def test_the_server_shows_task_and_attempt_while_work_runs_and_not_after_it(post
     assert seen == [f"saga {TASK} attempt 3 part 'a'"[:63], "saga r.1 attempt 2", "saga"]
 
 
+MARIADB_LIMITS = (
+    "SELECT @@idle_transaction_timeout, @@innodb_lock_wait_timeout, @@lock_wait_timeout, @@time_zone, @@autocommit,"
+    " @@completion_type, @@tx_isolation, @@unique_checks, @@foreign_key_checks, @@character_set_client"
+)
+OUR_MARIADB_LIMITS = (5, 10, 10, "+00:00", 0, "NO_CHAIN", "READ-COMMITTED", 1, 1, "utf8mb4")
+STRICT = {"STRICT_TRANS_TABLES", "ERROR_FOR_DIVISION_BY_ZERO", "NO_ENGINE_SUBSTITUTION"}
+
+
+def mariadb_limits(db: Connection) -> Any:
+    return tuple(db.exec_driver_sql(MARIADB_LIMITS).one())
+
+
+def mariadb_modes(db: Connection) -> set[str]:
+    return set(str(db.exec_driver_sql("SELECT @@sql_mode").scalar()).split(","))
+
+
+def test_every_session_on_mariadb_has_limits_and_is_strict(mariadb: Engine) -> None:
+    effect.open_head(mariadb, key(1))
+    assert seen_in_work(mariadb, "a", mariadb_limits) == OUR_MARIADB_LIMITS
+    assert seen_in_work(mariadb, "b", mariadb_modes) >= STRICT
+    with connect.session(mariadb, "r.1 attempt 2") as db:
+        assert (mariadb_limits(db), mariadb_modes(db) >= STRICT) == (OUR_MARIADB_LIMITS, True)
+
+
+def test_modes_and_commands_in_the_url_are_kept_and_our_limits_win(mariadb: Engine, opened: Opened) -> None:
+    lax = "SET SESSION unique_checks = 0, lock_wait_timeout = 1, sort_buffer_size = 1048576"
+    url = mariadb.url.update_query_dict({"sql_mode": "ANSI_QUOTES", "init_command": lax, "client_flag": "65536"})
+    engine = opened(url.render_as_string(hide_password=False))
+    with connect.session(engine, "r.1 attempt 2") as db:
+        assert (mariadb_limits(db), mariadb_modes(db)) == (OUR_MARIADB_LIMITS, STRICT | {"ANSI_QUOTES"})
+        assert db.exec_driver_sql("SELECT @@sort_buffer_size").scalar() == 1048576
+        assert db.connection.driver_connection.client_flag & 65536  # type: ignore[union-attr]
+    effect.open_head(engine, key(1))
+    assert apply(engine, key(1), "a") == Loaded(rows=1)
+
+
+def test_a_dead_network_is_noticed_while_a_statement_runs(mariadb: Engine) -> None:
+    with mariadb.connect() as db:
+        sock = db.connection.driver_connection._sock  # type: ignore[union-attr]
+        tcp = [
+            sock.getsockopt(socket.IPPROTO_TCP, option)
+            for option in (socket.TCP_USER_TIMEOUT, socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+        ]
+        assert (sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE), tcp) == (1, [5000, 5, 1, 3])
+
+
+def test_mariadb_can_be_reached_by_its_socket_too(mariadb: Engine, opened: Opened) -> None:
+    with mariadb.connect() as db:
+        path = db.exec_driver_sql("SELECT @@socket").scalar()
+    here = opened(f"mariadb+pymysql://root@localhost/{mariadb.url.database}?unix_socket={path}")
+    try:
+        effect.open_head(here, key(1))
+    except DBAPIError as error:
+        pytest.skip(f"no socket for this user: {error.orig}")
+    assert (apply(here, key(1), "a"), loaded(mariadb)) == (Loaded(rows=1), ["a"])
+
+
+def test_mysql_can_be_connected_to_and_its_sessions_get_the_limits_that_it_has() -> None:
+    isolation, limits = session_of("8.0.36", 15)
+    assert isolation == "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
+    assert "idle_transaction_timeout" not in limits
+    assert limits.endswith("SESSION innodb_lock_wait_timeout = 30, SESSION lock_wait_timeout = 30")
+
+
+def test_the_server_shows_task_and_attempt_in_the_statement_that_runs(mariadb: Engine) -> None:
+    look = text("SELECT info FROM information_schema.processlist WHERE id = connection_id()")
+    many = text("INSERT INTO loaded VALUES (:task, :part)")
+    effect.open_head(mariadb, key(3))
+    seen = []
+
+    def work(db: Connection) -> Loaded:
+        seen.append(db.scalar(look))
+        db.execute(many, [{"task": "many", "part": "%s */ x"}, {"task": "many", "part": "b"}])
+        return insert("a")(db)
+
+    apply(mariadb, key(3), "a */ %s", work)
+    with connect.session(mariadb, "r.1 attempt 2") as db:
+        seen.append(db.scalar(look))
+    with mariadb.connect() as db:
+        seen.append(db.scalar(look))
+    assert seen == [
+        f"/* saga {TASK} attempt 3 part _a __ _s_ */ {look}",
+        f"/* saga r.1 attempt 2 */ {look}",
+        str(look),
+    ]
+    assert loaded(mariadb, "many") == ["%s */ x", "b"]
+
+
 def test_a_session_to_read_with_begins_no_transaction_of_its_own(target: Engine) -> None:
     with connect.session(target, "r.1 attempt 2") as db, db.begin():
         assert db.scalar(text("SELECT count(*) FROM loaded")) == 0
@@ -111,6 +202,60 @@ def test_what_work_leaves_in_a_session_is_gone_for_the_next(postgres: Engine, le
     assert there is True or leave.startswith(("SET SESSION", "LISTEN"))  # a LISTEN counts from COMMIT on
 
 
+@pytest.mark.parametrize(
+    ("leave", "look"),
+    [
+        ("SET SESSION sql_mode = 'ANSI'", "SELECT @@sql_mode LIKE '%ANSI%'"),
+        ("SET SESSION lock_wait_timeout = 77", "SELECT @@lock_wait_timeout = 77"),
+        ("SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE", "SELECT @@tx_isolation = 'SERIALIZABLE'"),
+        ("SET NAMES latin1", "SELECT @@character_set_client = 'latin1'"),
+        ("SET @left_over = 1", "SELECT @left_over IS NOT NULL"),
+        ("CREATE TEMPORARY TABLE left_over AS SELECT 1", "CALL is_there()"),
+        ("SELECT get_lock('left_over', 1)", "SELECT is_used_lock('left_over') IS NOT NULL"),
+        ("USE mysql", "SELECT database() = 'mysql'"),
+    ],
+)  # fmt: skip
+def test_what_work_leaves_in_a_session_of_mariadb_is_gone_for_the_next(mariadb: Engine, leave: str, look: str) -> None:
+    there = (
+        "CREATE OR REPLACE PROCEDURE is_there() BEGIN DECLARE CONTINUE HANDLER FOR 1146 SELECT FALSE;"
+        " SELECT TRUE FROM left_over; END"
+    )
+    with mariadb.begin() as db:
+        db.exec_driver_sql(there)
+
+    def session(db: Connection) -> tuple[bool, int]:
+        name = mariadb.url.database
+        found = db.exec_driver_sql(look.replace("CALL ", f"CALL {name}.")).scalar()
+        return bool(found), int(db.exec_driver_sql("SELECT connection_id()").scalar_one())
+
+    def work(db: Connection) -> Any:
+        result = insert("a")(db)
+        db.exec_driver_sql(leave)
+        seen.append(session(db))
+        return result
+
+    seen: list[tuple[bool, int]] = []
+    effect.open_head(mariadb, key(1))
+    apply(mariadb, key(1), "a", work)
+    after = seen_in_work(mariadb, "b", session)
+    assert (seen, after) == ([(True, after[1])], (False, after[1]))
+
+
+def test_a_table_of_the_work_before_the_ledger_on_mariadb_keeps_nothing(mariadb: Engine) -> None:
+    """A temporary table hides another one there by its whole name: the end of the part does not find its row."""
+
+    def work(db: Connection) -> Any:
+        db.execute(text("CREATE TEMPORARY TABLE saga_ledger_parts LIKE saga_ledger_parts"))
+        return insert("a")(db)
+
+    effect.open_head(mariadb, key(1))
+    with pytest.raises(LedgerChanged, match="went away while its work ran"):
+        apply(mariadb, key(1), "a", work)
+    assert apply(mariadb, key(1), "a") == Loaded(rows=1)
+    assert loaded(mariadb) == ["a"]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"], indirect=True)
 def test_the_ledger_is_not_shadowed_by_tables_of_the_work(target: Engine) -> None:
     def work(db: Connection) -> Any:
         for table in ("saga_ledger", "saga_ledger_heads", "saga_ledger_parts"):
@@ -165,12 +310,12 @@ def test_errors_show_no_values_of_a_statement(target: Engine) -> None:
     assert "canary" not in str(error.value)
 
 
-def test_mariadb_is_refused_and_pointed_to_verified_steps() -> None:
+def test_another_database_is_refused_and_pointed_to_verified_steps() -> None:
     with pytest.raises(EffectNotSupported) as refused:
-        connect.open_target("erp", "mysql+pymysql://root:canary@127.0.0.1/shop")
+        connect.open_target("erp", "oracle+oracledb://root:canary@127.0.0.1/shop")
     assert str(refused.value) == (
-        "erp is mysql+pymysql: an effect needs SQLite or PostgreSQL (postgresql+psycopg://). On MariaDB and MySQL, "
-        "where statements commit by themselves, make the step a verified one: .verified(probe)."
+        "erp is oracle+oracledb: an effect needs SQLite, PostgreSQL (postgresql+psycopg://) or MariaDB "
+        "(mariadb+pymysql://). On another database make the step a verified one: .verified(probe)."
     )
 
 
@@ -185,6 +330,10 @@ def test_mariadb_is_refused_and_pointed_to_verified_steps() -> None:
         ("nosuch://canary@host/x", SettingsError, "connection dw: this is not the URL of a database"),
         ("postgresql+psycopg2://canary@host/x", EffectNotSupported, "dw is postgresql+psycopg2: "),
         ("sqlite+aiosqlite:///canary", EffectNotSupported, "dw is sqlite+aiosqlite: "),
+        ("mysql+mysqldb://canary@host/x", EffectNotSupported, "dw is mysql+mysqldb: "),
+        ("mariadb+pymysql://canary@host", SettingsError, "connection dw: name the database in the URL of a MariaDB"),
+        ("mysql+pymysql://canary@host/", SettingsError, "connection dw: name the database in the URL of a MariaDB"),
+        ("mariadb+pymysql://canary@host/x?client_flag=x", SettingsError, "connection dw: client_flag is a number"),
     ],
 )
 def test_a_url_that_cannot_serve_is_refused_without_showing_it(url: str, error: type[Exception], says: str) -> None:
@@ -197,4 +346,5 @@ def test_a_url_that_cannot_serve_is_refused_without_showing_it(url: str, error: 
 def test_opening_a_target_connects_nowhere(tmp_path: Path) -> None:
     connect.open_target("dw", f"sqlite:///{tmp_path}/none.db", lease=timedelta(seconds=1))
     connect.open_target("dw", "postgresql+psycopg://nobody@127.0.0.1:1/none")
+    connect.open_target("dw", "mariadb+pymysql://nobody@127.0.0.1:1/none")
     assert list(tmp_path.iterdir()) == []

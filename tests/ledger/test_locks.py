@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 from saga_engine.errors import TargetBusy
 from saga_engine.ledger import connect, effect, undo
 from tests.ledger.conftest import Opened
-from tests.ledger.support import Head, Loaded, apply, counted, head, insert, key, loaded, part_rows
+from tests.ledger.support import Head, Loaded, apply, counted, head, key, loaded, part_rows
 
 
 def holding(target: Engine, statement: str) -> Connection:
