@@ -31,14 +31,20 @@ WILDCARDS: Final = {"_": ".", "%": ".*"}
 def missing(db: Connection, schema: str, tables: list[str]) -> list[str]:
     """Name what stands in the way, as a person can mend it."""
     server = db.execute(SERVER).one()
+    found = unfit(server.version, read_only=server.read_only, by_statement=server.by_statement)
+    return found or _not_granted(db, schema, tables)
+
+
+def unfit(version: str, *, read_only: bool, by_statement: bool) -> list[str]:
+    """Name what a server is that cannot keep a ledger."""
     found = []
-    if "MariaDB" not in server.version:
-        found.append(f"a MariaDB server: this is {server.version}, on which the ledger was never tried")
-    if server.read_only:
+    if "MariaDB" not in version:
+        found.append(f"a MariaDB server: this is {version}, on which the ledger was never tried")
+    if read_only:
         found.append("to write: this session is read-only, or the server is a replica")
-    if server.by_statement:
+    if by_statement:
         found.append("binlog_format MIXED or ROW: with STATEMENT the server takes no write at READ COMMITTED")
-    return found + _not_granted(db, schema, tables)
+    return found
 
 
 def _not_granted(db: Connection, schema: str, tables: list[str]) -> list[str]:

@@ -23,7 +23,6 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     inspect,
-    literal,
     select,
 )
 from sqlalchemy.dialects import mysql
@@ -224,14 +223,21 @@ def identity(engine: Engine) -> str | None:
     """Return the uuid of the ledger, None where there is none; half a ledger or a strange one is ``LedgerChanged``."""
     database = connect.database_of(engine)
     with engine.connect() as db:
-        schema = database.schema(engine.url)
-        there = [table for table in metadata.sorted_tables if inspect(db).has_table(table.name, schema)]
-        row = db.execute(select(ledger.c.uuid, ledger.c.format)).one_or_none() if ledger in there else None
-        if not there or (row is None and not database.ddl_is_transactional and not _has_rows(db, there)):
-            return None  # or it is being made, or whoever made it died over it
-        if len(there) < len(metadata.tables):
-            difference = f"only {', '.join(table.name for table in there)} is left of it"
-            raise LedgerChanged(connection=connect.name_of(engine), difference=difference)
+
+        def there(table: Table) -> bool:
+            return inspect(db).has_table(table.name, database.schema(engine.url))
+
+        # In this order: whoever makes a ledger meanwhile, or has died over it, writes its uuid last, and rows of steps
+        # come only after that.
+        used = database.ddl_is_transactional or (there(heads) and db.execute(select(heads.c.task).limit(1)).first())
+        row = db.execute(select(ledger.c.uuid, ledger.c.format)).one_or_none() if there(ledger) else None
+        if row is None and not used:
+            return None
+        left = [table.name for table in metadata.sorted_tables if there(table)]
+    if not left:
+        return None
+    if len(left) < len(metadata.tables):
+        raise LedgerChanged(connection=connect.name_of(engine), difference=f"only {', '.join(left)} is left of it")
     if row is None or row.format != FORMAT:
         difference = "it has no uuid" if row is None else f"its format is {row.format}, this program knows {FORMAT}"
         raise LedgerChanged(connection=connect.name_of(engine), difference=difference)
@@ -242,10 +248,6 @@ def privileges(engine: Engine) -> list[str]:
     """Name the rights that are missing to make the ledger or to write it; nothing is tried, nothing is changed."""
     with engine.connect() as db:
         return connect.database_of(engine).missing_rights(db, [table.name for table in metadata.sorted_tables])
-
-
-def _has_rows(db: Connection, tables: list[Table]) -> bool:
-    return any(db.execute(select(literal(1)).select_from(table).limit(1)).first() for table in tables)
 
 
 def _create(db: Connection) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 import sqlalchemy
 from sqlalchemy import Connection, Engine, make_url
+from sqlalchemy.exc import OperationalError
 
 from saga_engine.ledger import connect, schema
 from tests.ledger.support import make_table
@@ -65,7 +66,8 @@ def without_sessions(db: Connection, name: str) -> None:
     """End whoever is left over in the database *name*."""
     others = "SELECT id FROM information_schema.processlist WHERE db = :name AND id <> connection_id()"
     for session in db.execute(sqlalchemy.text(others), {"name": name}).scalars():
-        db.exec_driver_sql(f"KILL {session}")
+        with suppress(OperationalError):  # it has ended by itself
+            db.exec_driver_sql(f"KILL {session}")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A TCP proxy before PostgreSQL that loses the connection at a chosen COMMIT (hazard T3)."""
+"""A TCP proxy before PostgreSQL or MariaDB that loses the connection at a chosen COMMIT (hazard T3)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from enum import Enum
 
 from sqlalchemy.engine import URL
 
-COMMIT = b"COMMIT\0"
+COMMIT = {"postgresql": b"COMMIT\0", "mysql": b"\x07\0\0\0\x03COMMIT"}
+"""As it is sent."""
+PLAIN = {"postgresql": {"sslmode": "disable", "gssencmode": "disable"}, "mysql": {"ssl_disabled": "true"}}
+"""What keeps a driver from encrypting."""
 CHUNK_BYTES = 1 << 16
 
 
@@ -24,10 +27,12 @@ class Proxy:
     """Forwards to *server*; loses the connection as *loss* says at the *at*-th COMMIT from the call of ``lose_at``."""
 
     def __init__(self, server: URL) -> None:
-        self._server = (server.host or "127.0.0.1", server.port or 5432)
+        kind = server.get_backend_name()
+        self._server = (server.host or "127.0.0.1", server.port or {"postgresql": 5432, "mysql": 3306}[kind])
+        self._commit = COMMIT[kind]
         self._listener = socket.create_server(("127.0.0.1", 0))
         port = self._listener.getsockname()[1]
-        self.url = server.set(host="127.0.0.1", port=port, query={"sslmode": "disable", "gssencmode": "disable"})
+        self.url = server.set(host="127.0.0.1", port=port, query=PLAIN[kind])
         self._lock = threading.Lock()
         self._sockets: list[socket.socket] = [self._listener]
         self._loss: Loss | None = None
@@ -65,7 +70,7 @@ class Proxy:
     def _to_server(self, client: socket.socket, server: socket.socket, swallowing: threading.Event) -> None:
         with suppress(OSError):
             while data := client.recv(CHUNK_BYTES):
-                loss = self._due() if COMMIT in data else None
+                loss = self._due() if self._commit in data else None
                 if loss is Loss.REPLY:
                     swallowing.set()
                 elif loss is Loss.HALF_OPEN:

@@ -23,14 +23,14 @@ COMMITS_BACK = 6
 
 
 @pytest.fixture
-def proxy(postgres: Engine) -> Iterator[Proxy]:
-    with proxy_before(postgres.url) as proxy:
+def proxy(server: Engine) -> Iterator[Proxy]:
+    with proxy_before(server.url) as proxy:
         yield proxy
 
 
 @pytest.fixture
 def far(proxy: Proxy, opened: Opened) -> Engine:
-    """The target `postgres` as it is seen through the proxy."""
+    """The target `server` as it is seen through the proxy."""
     return opened(proxy.url.render_as_string(hide_password=False), lease=SHORT_LEASE)
 
 
@@ -51,26 +51,26 @@ def test_a_whole_step_has_as_many_commits_as_the_next_test_loses(far: Engine, pr
 @pytest.mark.parametrize("loss", [Loss.REQUEST, Loss.REPLY], ids=lambda loss: loss.name)
 @pytest.mark.parametrize("at", range(1, COMMITS_FORWARD + 1))
 def test_a_step_takes_effect_once_whichever_commit_is_lost(
-    far: Engine, postgres: Engine, proxy: Proxy, loss: Loss, at: int
+    far: Engine, server: Engine, proxy: Proxy, loss: Loss, at: int
 ) -> None:
     proxy.lose_at(loss, at)
     assert forward(far) == [Loaded(rows=1)] * 3
     assert proxy.lost == 1
-    assert (loaded(postgres), head(postgres)) == (["a", "b", "c"], Head("open", 1, 0))
+    assert (loaded(server), head(server)) == (["a", "b", "c"], Head("open", 1, 0))
 
 
 @pytest.mark.parametrize("loss", [Loss.REQUEST, Loss.REPLY], ids=lambda loss: loss.name)
 def test_an_undo_takes_place_once_whichever_commit_is_lost(
-    far: Engine, postgres: Engine, proxy: Proxy, loss: Loss
+    far: Engine, server: Engine, proxy: Proxy, loss: Loss
 ) -> None:
     for at in range(1, COMMITS_BACK + 2):
         task = f"r.{at}"
-        effect.open_head(postgres, key(1, task=task))
+        effect.open_head(server, key(1, task=task))
         for part in "ab":
-            apply(postgres, key(1, task=task), part)
+            apply(server, key(1, task=task), part)
         proxy.lose_at(loss, at)
         undo_all(far, key(1, task=task))
-        assert (loaded(postgres, task), head(postgres, task)) == ([], Head("undone", 1, 1))
+        assert (loaded(server, task), head(server, task)) == ([], Head("undone", 1, 1))
     assert proxy.lost == COMMITS_BACK
 
 

@@ -255,7 +255,7 @@ def test_an_undo_that_writes_so_is_not_done(logging: Engine) -> None:
     apply(logging, key(1), "a")
     undo.begin_undo(logging, key(1))
     with pytest.raises(WriteStays):
-        undo.undo_part(logging, key(1), "a", lambda db: (remove("a")(db), log(db))[0])
+        undo.undo_part(logging, key(1), "a", log)
     assert (loaded(logging), part_rows(logging)) == (["a"], [("a", "applied", 1, '{"rows":1}')])
 
 

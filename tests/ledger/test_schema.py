@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine, make_url, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.schema import CreateTable
 
+from saga_engine import failpoints
 from saga_engine.errors import LedgerChanged
 from saga_engine.ledger import effect, schema
+from saga_engine.ledger.mariadb_rights import unfit
 from tests.ledger.conftest import Opened
 from tests.ledger.support import apply, change, key, rows
 
@@ -48,11 +52,55 @@ def test_a_ledger_of_another_format_is_refused(target: Engine) -> None:
 
 
 def test_a_ledger_that_has_lost_its_uuid_is_refused(target: Engine) -> None:
+    effect.open_head(target, key(1, task="r.1"))
     change(target, "DELETE FROM {ledger}.saga_ledger")
     with pytest.raises(LedgerChanged, match="it has no uuid"):
         schema.identity(target)
     with pytest.raises(LedgerChanged, match="its uuid is None"):
         effect.open_head(target, key(1))
+
+
+@pytest.mark.parametrize("count", range(1, 4))
+def test_on_mariadb_a_ledger_whose_making_was_broken_off_is_none_and_is_made_to_its_end(
+    mariadb_url: str, opened: Opened, count: int
+) -> None:
+    """There each table is committed by itself; the row with the uuid is written last."""
+    target = opened(mariadb_url)
+    with target.begin() as db:
+        for table in schema.metadata.sorted_tables[:count]:
+            db.execute(CreateTable(table))
+    assert schema.identity(target) is None
+    made = schema.create(target)
+    assert (schema.create(target), schema.identity(target)) == (made, made)
+    effect.open_head(target, key(1))
+
+
+@pytest.mark.parametrize("point", ["ledger.create.after_begin", "ledger.create.before_commit"])
+def test_whoever_makes_a_ledger_and_dies_leaves_none(bare: Engine, point: str) -> None:
+    with failpoints.switched_on(f"{point}:1=raise"), pytest.raises(failpoints.Injected):
+        schema.create(bare)
+    assert schema.identity(bare) is None
+    assert schema.create(bare) == schema.identity(bare)
+
+
+def test_on_mariadb_the_ledger_keeps_its_bytes_whatever_the_defaults_are(mariadb: Engine) -> None:
+    name = mariadb.url.database
+    found = rows(
+        mariadb,
+        "SELECT DISTINCT engine, row_format, table_collation FROM information_schema.tables"
+        f" WHERE table_schema = '{name}' AND table_name LIKE 'saga\\_ledger%%'",
+    )
+    assert found == [("InnoDB", "Dynamic", "utf8mb4_nopad_bin")]
+
+
+def test_times_in_the_ledger_of_mariadb_are_utc_to_the_microsecond(mariadb: Engine) -> None:
+    effect.open_head(mariadb, key(1))
+    apply(mariadb, key(1), "a")
+    ((intended, applied, now),) = rows(
+        mariadb, "SELECT intended_at, applied_at, utc_timestamp(6) FROM {ledger}.saga_ledger_parts"
+    )
+    assert now - timedelta(minutes=1) < intended <= applied <= now
+    assert abs(now.replace(tzinfo=UTC) - datetime.now(UTC)) < timedelta(minutes=1)
 
 
 def test_every_table_and_column_tells_a_dba_what_it_is(postgres: Engine) -> None:
@@ -70,7 +118,7 @@ PART = (
     "INSERT INTO {{ledger}}.saga_ledger_parts (store, task, part, token, status, intended_at, {})"
     " SELECT store, task, 'x', 1, {} FROM {{ledger}}.saga_ledger_heads"
 )
-NOW = "'2026-11-23T10:00:00Z'"
+NOW = "'2026-11-23 10:00:00'"
 
 
 @pytest.mark.parametrize(
@@ -99,15 +147,17 @@ def test_the_tables_refuse_what_cannot_be(target: Engine, statement: str) -> Non
     effect.open_head(target, key(1))
     apply(target, key(1), "a")
     apply(target, key(1), "b")
-    with pytest.raises(IntegrityError):
+    # MariaDB has no word of its own for a CHECK that fails, nor for a value that is too long.
+    refusal = DBAPIError if target.dialect.name == "mysql" else IntegrityError
+    with pytest.raises(refusal, match=r"(?i)constraint|duplicate|too long"):
         change(target, statement.replace("{{", "{").replace("}}", "}"))
 
 
-def test_a_part_without_a_head_is_refused_where_foreign_keys_hold(postgres: Engine) -> None:
-    effect.open_head(postgres, key(1))
-    apply(postgres, key(1), "a")
+def test_a_part_without_a_head_is_refused_where_foreign_keys_hold(server: Engine) -> None:
+    effect.open_head(server, key(1))
+    apply(server, key(1), "a")
     with pytest.raises(IntegrityError):
-        change(postgres, "DELETE FROM {ledger}.saga_ledger_heads")
+        change(server, "DELETE FROM {ledger}.saga_ledger_heads")
 
 
 def test_nothing_is_missing_for_the_owner_of_the_database(bare: Engine) -> None:
@@ -156,6 +206,69 @@ def test_missing_rights_to_make_a_ledger_are_named(postgres: Engine, user: Engin
     change(postgres, f"GRANT ALL ON SCHEMA {{ledger}} TO {user.url.username}")
     assert schema.privileges(user) == []
     schema.create(user)  # what was named is enough
+
+
+@pytest.fixture
+def mariadb_user(mariadb: Engine, opened: Opened) -> Iterator[Engine]:
+    """The database of `mariadb`, as somebody who has no rights in it but through a role."""
+    name = f"saga_test_{os.getpid()}"
+    for statement in (f"CREATE USER {name} IDENTIFIED BY 'none'", f"CREATE ROLE {name}_role",
+                      f"GRANT {name}_role TO {name}", f"SET DEFAULT ROLE {name}_role FOR {name}"):  # fmt: skip
+        change(mariadb, statement)
+    yield opened(mariadb.url.set(username=name, password="none").render_as_string(hide_password=False))
+    change(mariadb, f"DROP USER {name}")
+    change(mariadb, f"DROP ROLE {name}_role")
+
+
+def test_missing_rights_on_a_ledger_in_mariadb_are_named_one_by_one(mariadb: Engine, mariadb_user: Engine) -> None:
+    user, shop = str(mariadb_user.url.username), str(mariadb.url.database)
+    change(mariadb, f"GRANT SELECT ON {shop}.* TO {user}")
+    change(mariadb, f"GRANT INSERT ON {shop}.saga_ledger_parts TO {user}_role")
+    assert schema.privileges(mariadb_user) == [
+        f"INSERT on {shop}.saga_ledger_heads",
+        f"UPDATE on {shop}.saga_ledger_heads",
+        f"UPDATE on {shop}.saga_ledger_parts",
+    ]
+    change(mariadb, f"GRANT INSERT, UPDATE ON {shop}.saga_ledger_heads TO {user}")
+    change(mariadb, f"GRANT UPDATE ON {shop}.saga_ledger_parts TO {user}_role")
+    change(mariadb, f"GRANT INSERT ON {shop}.loaded TO {user}")
+    assert schema.privileges(mariadb_user) == []
+    effect.open_head(mariadb_user, key(1))
+    apply(mariadb_user, key(1), "a")  # what was named is enough
+
+
+def test_missing_rights_to_make_a_ledger_in_mariadb_are_named(mariadb: Engine, mariadb_user: Engine) -> None:
+    user, shop = str(mariadb_user.url.username), str(mariadb.url.database)
+    for table in ("parts", "heads"):
+        change(mariadb, f"DROP TABLE saga_ledger_{table}")
+    change(mariadb, "DROP TABLE saga_ledger")
+    change(mariadb, f"GRANT UPDATE ON {shop}.loaded TO {user}")
+    change(mariadb, f"GRANT SELECT ON `{shop[:-1]}_`.* TO {user}")
+    assert schema.privileges(mariadb_user) == [f"{right} on {shop}.*" for right in ("CREATE", "INSERT", "UPDATE")]
+    change(mariadb, f"GRANT CREATE, INSERT, UPDATE ON `{shop.replace('_', chr(92) + '_')}`.* TO {user}_role")
+    assert schema.privileges(mariadb_user) == []
+    schema.create(mariadb_user)  # what was named is enough
+
+
+def test_an_error_that_is_not_about_rights_comes_out_of_asking_for_them(mariadb: Engine) -> None:
+    change(mariadb, "ALTER TABLE saga_ledger_heads DROP CONSTRAINT saga_ledger_heads_opened")
+    change(mariadb, "ALTER TABLE saga_ledger_heads DROP token")
+    with pytest.raises(DBAPIError, match="Unknown column 'token'"):
+        schema.privileges(mariadb)
+    change(mariadb, "CREATE TABLE other (id int)")  # so that the next test makes them anew
+
+
+def test_a_replica_and_other_servers_that_cannot_keep_a_ledger_are_named(mariadb: Engine, opened: Opened) -> None:
+    read_only = opened(
+        mariadb.url.update_query_dict({"init_command": "SET SESSION tx_read_only = 1"}).render_as_string(
+            hide_password=False
+        )
+    )
+    assert schema.privileges(read_only) == ["to write: this session is read-only, or the server is a replica"]
+    assert unfit("8.0.36", read_only=False, by_statement=True) == [
+        "a MariaDB server: this is 8.0.36, on which the ledger was never tried",
+        "binlog_format MIXED or ROW: with STATEMENT the server takes no write at READ COMMITTED",
+    ]
 
 
 def test_a_standby_or_a_read_only_session_is_named(postgres_url: str, opened: Opened) -> None:
