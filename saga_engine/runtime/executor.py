@@ -17,6 +17,7 @@ from saga_engine.domain.definition.functions import named
 from saga_engine.domain.definition.table import NOTICE_RETRY, Run, Undo
 from saga_engine.domain.definition.values import Done, InDoubt, NotDone, UserCode
 from saga_engine.failpoints import hit
+from saga_engine.ledger import mariadb_errors
 from saga_engine.runtime.step import Attempt, Hands, LiveStep, UndoStep
 from saga_engine.settings import redact
 from saga_engine.store import tasks
@@ -101,7 +102,7 @@ def told(error: BaseException) -> str:
     """
     origin = getattr(error, "orig", None) or error
     state = getattr(origin, "sqlstate", None)
-    primary = getattr(getattr(origin, "diag", None), "message_primary", None)
+    primary = getattr(getattr(origin, "diag", None), "message_primary", None) or mariadb_errors.without_values(origin)
     text = primary or next(iter(str(origin).splitlines()), "")
     return storable(redact(f"{type(origin).__name__}{f' {state}' if state else ''}: {text}"))[:ERROR_TEXT_MAX]
 

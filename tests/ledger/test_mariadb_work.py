@@ -251,11 +251,15 @@ def test_such_a_table_may_be_read_and_a_temporary_table_be_written(logging: Engi
 
 
 def test_an_undo_that_writes_so_is_not_done(logging: Engine) -> None:
+    def work(db: Connection) -> None:
+        remove("a")(db)
+        log(db)
+
     effect.open_head(logging, key(1))
     apply(logging, key(1), "a")
     undo.begin_undo(logging, key(1))
     with pytest.raises(WriteStays):
-        undo.undo_part(logging, key(1), "a", log)
+        undo.undo_part(logging, key(1), "a", work)
     assert (loaded(logging), part_rows(logging)) == (["a"], [("a", "applied", 1, '{"rows":1}')])
 
 

@@ -16,6 +16,10 @@ from tests.runtime.conftest import Opened, loaded, working
 from tests.runtime.plays import Act, Value
 
 DW = Connection("dw")
+LEDGER = {"sqlite": "main", "postgresql": "saga_ledger"}
+"""Where the ledger is; on MariaDB in the database itself."""
+
+with_mariadb = pytest.mark.parametrize("target_url", ["sqlite", "postgresql", "mariadb"], indirect=True)
 
 
 def put(part: str) -> Callable[[sa.Connection], Value]:
@@ -57,14 +61,14 @@ def unload(*parts: str, then: Act | None = None) -> Act:
 def change(url: str, statement: str) -> None:
     engine = sa.create_engine(url, poolclass=sa.NullPool)
     with engine.begin() as db:
-        schema = "main" if engine.dialect.name == "sqlite" else "saga_ledger"
+        schema = LEDGER.get(engine.dialect.name, str(engine.url.database))
         db.execute(sa.text(statement.format(ledger=schema)))
 
 
 def read(url: str, statement: str) -> list[Any]:
     engine = sa.create_engine(url, poolclass=sa.NullPool)
     with engine.connect() as db:
-        schema = "main" if engine.dialect.name == "sqlite" else "saga_ledger"
+        schema = LEDGER.get(engine.dialect.name, str(engine.url.database))
         return [tuple(row) for row in db.execute(sa.text(statement.format(ledger=schema)))]
 
 
@@ -78,6 +82,7 @@ def parked(run: RunView) -> list[tuple[str | None, str]]:
     return [(task.parked, task.error) for task in run.tasks if task.parked]
 
 
+@with_mariadb
 def test_parts_take_effect_once_though_their_step_is_tried_again(opened: Opened, dw: str) -> None:
     engine = opened(plays.saga(promise="effect"), connections={"dw": dw})
     with plays.playing("p", one=load("a", "b", then=plays.raising(ValueError("late"), 2))):
@@ -87,6 +92,7 @@ def test_parts_take_effect_once_though_their_step_is_tried_again(opened: Opened,
     assert heads == [("open", 3)]
 
 
+@with_mariadb
 def test_a_rollback_undoes_the_parts_of_a_step_that_was_done(opened: Opened, dw: str) -> None:
     engine = opened(plays.saga(promise="effect", proven=True), connections={"dw": dw})
     seen: list[str] = []
@@ -171,6 +177,7 @@ def test_a_step_entered_again_after_a_rollback_is_new_work(opened: Opened, dw: s
     assert heads == [("undone",), ("open",)]
 
 
+@with_mariadb
 def test_a_target_without_a_ledger_parks_the_run_and_a_retry_goes_on(opened: Opened, target_url: str) -> None:
     engine = opened(plays.saga(promise="effect"), connections={"dw": target_url})
     with plays.playing("p", one=load("a")):
@@ -284,3 +291,24 @@ def test_the_store_knows_which_targets_a_step_has_touched_before_it_writes_there
 
     with plays.playing("p", one=one):
         assert acted(engine).status == "completed"
+
+
+@pytest.mark.parametrize("target_url", ["mariadb"], indirect=True)
+def test_ddl_in_an_effect_on_mariadb_fails_the_step_and_leaves_nothing(opened: Opened, dw: str) -> None:
+    engine = opened(plays.saga(promise="effect", retry=Retry(1)), connections={"dw": dw})
+
+    def one(step: Any) -> Value:
+        def work(db: sa.Connection) -> Value:
+            put("a")(db)
+            db.execute(sa.text("CREATE TABLE staging (id int)"))
+            return Value(n=1)
+
+        result: Value = step.effect(DW, work)
+        return result
+
+    with plays.playing("p", one=one):
+        run = acted(engine)
+    assert (run.status, loaded(dw), read(dw, "SHOW TABLES LIKE 'staging'")) == ("rolled_back", [], [])
+    failed = [line.event["error"] for line in engine.history(run.id) if line.kind == "ActionFailed"]
+    assert len(failed) == 1
+    assert "that was refused, and nothing was kept (on MariaDB DDL commits by itself" in failed[0]
