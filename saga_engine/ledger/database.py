@@ -90,6 +90,10 @@ class Database(ABC):
         """Make the ledger's tables, and their schema where the database has schemas."""
         tables.create_all(db, checkfirst=False)
 
+    def not_durable(self, db: Connection) -> dict[str, str]:  # noqa: ARG002  of a kind that has no such settings
+        """The settings with which the server can lose what it has acknowledged, and their values."""
+        return {}
+
     @abstractmethod
     def missing_rights(self, db: Connection, tables: list[str]) -> list[str]:
         """Name the rights that making or writing the ledger would need and this user has not."""

@@ -39,6 +39,8 @@ SESSION: Final = (
 )
 IDLE: Final = ", SESSION idle_transaction_timeout = {idle}"
 
+DURABILITY: Final = "SELECT @@innodb_flush_log_at_trx_commit, @@log_bin, @@sync_binlog"
+
 SILENCE: Final = "saga_silence"
 """Execution option: for how long a connection has said nothing."""
 PROBES: Final = 3
@@ -143,9 +145,20 @@ class Mariadb(Database):
         for table in tables.sorted_tables:
             db.execute(CreateTable(table, if_not_exists=True))
 
+    def not_durable(self, db: Connection) -> dict[str, str]:
+        """Look at the log of InnoDB, and at the binary log where there is one: recovery believes it."""
+        flush, log, sync = db.exec_driver_sql(DURABILITY).one()
+        return losing(flush, sync if log else 1)
+
     def missing_rights(self, db: Connection, tables: list[str]) -> list[str]:
         """Let the server look at statements like those of the ledger, and read what was granted."""
         return missing(db, self.schema(db.engine.url), tables)
+
+
+def losing(flush: int, sync: int) -> dict[str, str]:
+    """The two settings and their values, as far as a commit can be lost with them."""
+    found = {"innodb_flush_log_at_trx_commit": (flush, (1, 3)), "sync_binlog": (sync, (1,))}
+    return {name: str(value) for name, (value, durable) in found.items() if value not in durable}
 
 
 def _limit(connection: Any, seconds: int) -> None:  # noqa: ANN401  PyMySQL's own, an extra

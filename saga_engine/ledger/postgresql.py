@@ -21,6 +21,7 @@ from sqlalchemy import (
     func,
     inspect,
     select,
+    text,
     true,
 )
 from sqlalchemy.exc import DBAPIError
@@ -59,6 +60,10 @@ BEGIN: Final = select(
 )
 NAME_SESSION: Final = select(func.set_config("application_name", bindparam("label"), false()))
 TRANSACTION_ID: Final = select(cast(func.pg_current_xact_id_if_assigned(), Text))
+
+NOT_DURABLE: Final = text(
+    "SELECT name, setting FROM pg_settings WHERE name IN ('fsync', 'full_page_writes') AND setting <> 'on'"
+)
 
 # DISCARD ALL, but for the prepared statements, of which psycopg keeps count, and in a transaction if need be.
 FORGET: Final = """
@@ -141,6 +146,10 @@ class Postgresql(Database):
         if not inspect(db).has_schema(SCHEMA):
             db.execute(CreateSchema(SCHEMA))
         super().make_tables(db, tables)
+
+    def not_durable(self, db: Connection) -> dict[str, str]:
+        """Look at what a session cannot change; synchronous_commit each transaction sets for itself."""
+        return {row.name: row.setting for row in db.execute(NOT_DURABLE)}
 
     def missing_rights(self, db: Connection, tables: list[str]) -> list[str]:
         """Ask the server's own has_..._privilege functions."""

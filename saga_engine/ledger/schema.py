@@ -244,6 +244,12 @@ def identity(engine: Engine) -> str | None:
     return str(row.uuid)
 
 
+def not_durable(engine: Engine) -> dict[str, str]:
+    """The settings with which the server can lose an effect that it has acknowledged, and their values."""
+    with engine.connect() as db:
+        return connect.database_of(engine).not_durable(db)
+
+
 def privileges(engine: Engine) -> list[str]:
     """Name the rights that are missing to make the ledger or to write it; nothing is tried, nothing is changed."""
     with engine.connect() as db:

@@ -161,5 +161,9 @@ def _connection(targets: Targets, name: str) -> Symptoms:
     if uuid is None:
         text = f"{name} answers; it has no ledger, which effect steps need"
         yield Symptom(area="connection", state="warning", text=text, next=f"saga db ledger {name}")
-    else:
-        yield _ok("connection", f"{name} answers, ledger {uuid}")
+        return
+    yield _ok("connection", f"{name} answers, ledger {uuid}")
+    if weak := targets.not_durable(name):
+        told = ", ".join(f"{setting} is {value}" for setting, value in weak.items())
+        text = f"{name}: {told}: an effect that was committed can be lost with the server"
+        yield Symptom(area="connection", state="warning", text=text, next="set it right in the database's settings")

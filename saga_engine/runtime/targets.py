@@ -46,6 +46,11 @@ class Targets:
         with _plain_errors(name):
             return schema.identity(self.engine(name))
 
+    def not_durable(self, name: str) -> dict[str, str]:
+        """The settings of the connection's server with which it can lose an effect, and their values."""
+        with _plain_errors(name):
+            return schema.not_durable(self.engine(name))
+
     def make_ledger(self, name: str) -> str:
         """Make the ledger of the connection where there is none; its uuid. Refused, by name, for want of rights."""
         with _plain_errors(name):

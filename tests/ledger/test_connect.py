@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import DBAPIError
 
 from saga_engine.errors import EffectNotSupported, LedgerChanged, SettingsError
@@ -349,3 +350,36 @@ def test_opening_a_target_connects_nowhere(tmp_path: Path) -> None:
     connect.open_target("dw", "postgresql+psycopg://nobody@127.0.0.1:1/none")
     connect.open_target("dw", "mariadb+pymysql://nobody@127.0.0.1:1/none")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "driver"), [("postgresql+psycopg://h/x", "psycopg"), ("mysql+pymysql://h/x", "pymysql")]
+)
+def test_a_driver_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, url: str, driver: str) -> None:
+    monkeypatch.setitem(sys.modules, driver, None)
+    with pytest.raises(SettingsError, match=f"connection dw: install the driver, the Python package {driver}"):
+        connect.open_target("dw", url)
+
+
+def test_a_connection_that_the_work_has_detached_is_closed_and_the_pool_goes_on(server: Engine) -> None:
+    with server.connect() as db:
+        db.detach()
+        gone = db.connection.driver_connection
+    assert not getattr(gone, "open", False) or getattr(gone, "closed", False)
+    effect.open_head(server, key(1))
+    assert apply(server, key(1), "a") == Loaded(rows=1)
+
+
+def test_effects_are_committed_durably_where_the_sqlite_library_would_not(sqlite: Engine) -> None:
+    """It stands for a library that was built with another default, as some are."""
+
+    def lax(connection: Any, _record: object) -> None:
+        connection.execute("PRAGMA synchronous = OFF")
+
+    event.listen(sqlalchemy.NullPool, "connect", lax)
+    try:
+        effect.open_head(sqlite, key(1))
+        seen = seen_in_work(sqlite, "a", lambda db: db.exec_driver_sql("PRAGMA synchronous").scalar())
+    finally:
+        event.remove(sqlalchemy.NullPool, "connect", lax)
+    assert seen == 2

@@ -271,6 +271,23 @@ def test_a_replica_and_other_servers_that_cannot_keep_a_ledger_are_named(mariadb
     ]
 
 
+@pytest.mark.parametrize(("name", "owner"), [("user", "postgres"), ("mariadb_user", "mariadb")])
+def test_whoever_may_not_make_a_ledger_gets_the_servers_own_error_and_makes_none(
+    request: pytest.FixtureRequest, name: str, owner: str
+) -> None:
+    stranger: Engine = request.getfixturevalue(name)
+    target: Engine = request.getfixturevalue(owner)
+    change(
+        target, f"GRANT {'SELECT ON loaded' if owner == 'postgres' else 'UPDATE ON loaded'} TO {stranger.url.username}"
+    )
+    for table in ("parts", "heads"):
+        change(target, f"DROP TABLE {{ledger}}.saga_ledger_{table}")
+    change(target, "DROP TABLE {ledger}.saga_ledger")
+    with pytest.raises(DBAPIError, match="denied"):
+        schema.create(stranger)
+    assert schema.identity(target) is None
+
+
 def test_a_standby_or_a_read_only_session_is_named(postgres_url: str, opened: Opened) -> None:
     read_only = opened(f"{postgres_url}?options=-c%20default_transaction_read_only%3Don")
     assert schema.privileges(read_only) == ["to write: this session is read-only, or the server is a standby"]

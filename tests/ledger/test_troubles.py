@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from saga_engine.errors import WorkIdle
@@ -268,3 +268,40 @@ def test_an_undo_is_held_to_the_same_rules(impatient_server: Engine) -> None:
     with pytest.raises(WorkIdle):
         undo.undo_part(impatient_server, key(1), "a", idle)
     assert (loaded(impatient_server), head(impatient_server)) == (["a"], Head("undoing", 1, 1))
+
+
+def test_a_target_that_can_only_be_read_says_so_itself(sqlite: Engine, opened: Opened) -> None:
+    read_only = opened(f"sqlite:///file:{sqlite.url.database}?mode=ro&uri=true")
+    with pytest.raises(OperationalError, match="attempt to write a readonly database"):
+        effect.open_head(read_only, key(1))
+    assert head(sqlite) is None
+
+
+def test_an_integrity_error_of_the_part_row_that_is_no_duplicate_is_told(mariadb: Engine) -> None:
+    effect.open_head(mariadb, key(1))
+    refuses = "SIGNAL SQLSTATE '23000' SET MYSQL_ERRNO = 1048, MESSAGE_TEXT = 'on purpose'"
+    change(mariadb, f"CREATE TRIGGER refuses BEFORE INSERT ON saga_ledger_parts FOR EACH ROW {refuses}")
+    try:
+        with pytest.raises(sqlalchemy.exc.IntegrityError, match="on purpose"):
+            apply(mariadb, key(1), "a")
+    finally:
+        change(mariadb, "DROP TRIGGER refuses")
+    assert apply(mariadb, key(1), "a") == Loaded(rows=1)
+
+
+@pytest.mark.parametrize("after", ["CHARACTERISTICS", "RELEASE"])
+def test_a_connection_lost_at_a_statement_around_the_work_is_tried_again(mariadb: Engine, after: str) -> None:
+    lost: list[str] = []
+
+    def lose(_db: Connection, _cursor: object, statement: str, *_: object) -> None:
+        if after in statement and not lost:
+            lost.append(statement)
+            end_sessions(mariadb)
+
+    effect.open_head(mariadb, key(1))
+    event.listen(mariadb, "after_cursor_execute", lose)
+    try:
+        assert apply(mariadb, key(1), "a") == Loaded(rows=1)
+    finally:
+        event.remove(mariadb, "after_cursor_execute", lose)
+    assert (len(lost), loaded(mariadb)) == (1, ["a"])
