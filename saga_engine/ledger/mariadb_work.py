@@ -21,13 +21,13 @@ from saga_engine.ledger.mariadb_errors import NO_SAVEPOINT, code
 
 COMMITS: Final = re.compile(
     r"""
-    (?: \s | /\*(?![!M]).*?\*/ | --\s[^\n]*\n | \#[^\n]*\n )*  # comments, but for those that are executed
+    (?> \s+ | /\*(?![!M]).*?\*/ | --\s[^\n]*\n | \#[^\n]*\n )*+  # comments, but for those that are executed
     (?: /\*M?!\d*\s* )?
     (?: COMMIT | ROLLBACK (?! \s+ (?:WORK\s+)? TO\b) | BEGIN (?! \s+ NOT\b) | START | XA
       | CREATE (?! (?:\s+OR\s+REPLACE)? \s+ TEMPORARY\b) | DROP (?! \s+ TEMPORARY\b) | ALTER | RENAME | TRUNCATE
       | LOCK | GRANT | REVOKE | FLUSH | RESET | INSTALL | UNINSTALL
       | (?:ANALYZE | CHECK | OPTIMIZE | REPAIR) \s+ (?:\w+\s+)? TABLES?
-      | SET \s [^;]* \b AUTOCOMMIT | SET \s+ PASSWORD
+      | SET \s [^;]*? \b AUTOCOMMIT (?= \s*:?= ) | SET \s+ PASSWORD
     ) \b
     """,
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
