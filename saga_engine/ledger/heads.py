@@ -9,7 +9,7 @@ good as the undo begins: from then on no attempt of the step can write, though n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -61,7 +61,7 @@ CLOSED: Final[dict[str, Any]] = {
     "status": case((heads.c.status == "open", "undoing"), else_=heads.c.status),
     "undoing_at": func.coalesce(heads.c.undoing_at, clock()),
 }
-RAISE_TOKEN: Final[dict[str, Executable]] = {
+RAISE_TOKEN: Final[Mapping[str, Executable]] = {
     name: insert(heads)
     .values(OPENED)
     .on_conflict_do_update(
@@ -74,7 +74,7 @@ RAISE_TOKEN: Final[dict[str, Executable]] = {
     .values(OPENED)
     .on_duplicate_key_update(token=case((and_(heads.c.status == "open", heads.c.token < BY), BY), else_=heads.c.token)),
 )
-RAISE_UNDO_TOKEN: Final[dict[str, Executable]] = {
+RAISE_UNDO_TOKEN: Final[Mapping[str, Executable]] = {
     name: insert(heads)
     .values(TOMBSTONE)
     .on_conflict_do_update(index_elements=PRIMARY_KEY, set_={"undo_token": BY, **CLOSED}, where=heads.c.undo_token < BY)

@@ -25,7 +25,7 @@ ASKED: Final = {
     "UPDATE": "EXPLAIN UPDATE {} SET token = 0 WHERE FALSE",
 }
 IDENTITY_TABLE: Final = "saga_ledger"
-WILDCARDS: Final = {"_": ".", "%": ".*"}
+WILDCARDS: Final[dict[str, str]] = {"_": ".", "%": ".*"}
 
 
 def missing(db: Connection, schema: str, tables: list[str]) -> list[str]:
@@ -84,5 +84,5 @@ def _covers(grant: re.Match[str], right: str, schema: str, table: str) -> bool:
 def _pattern(name: str) -> str:
     if name == "*":
         return ".*"
-    tokens = re.findall(r"\\[_%]|.", name[1:-1].replace("``", "`"))
-    return "".join(WILDCARDS.get(token, re.escape(token.removeprefix("\\"))) for token in tokens)
+    tokens: list[str] = re.findall(r"\\[_%]|.", name[1:-1].replace("``", "`"))
+    return "".join(WILDCARDS.get(token) or re.escape(token.removeprefix("\\")) for token in tokens)

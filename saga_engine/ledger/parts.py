@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -39,7 +40,7 @@ NEW: Final[dict[str, Any]] = {
 }
 # On MariaDB a plain insert, that fails where the row is: INSERT IGNORE would hide other errors too, and the count of
 # ON DUPLICATE KEY UPDATE is the same for a row that is new and for one that stays as it is.
-INTEND: Final[dict[str, Executable]] = {
+INTEND: Final[Mapping[str, Executable]] = {
     name: insert(parts)
     .inline()
     .values(NEW)
