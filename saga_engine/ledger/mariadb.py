@@ -111,8 +111,8 @@ class Mariadb(Database):
             unwatch(connection)
             if not reset.terminate_only:
                 # Rolls back, and takes away variables, temporary tables and locks. PyMySQL has no method for it.
-                connection._execute_command(RESET_CONNECTION, b"")  # noqa: SLF001
-                connection._read_ok_packet()  # noqa: SLF001
+                connection._execute_command(RESET_CONNECTION, b"")  # noqa: SLF001  as it says
+                connection._read_ok_packet()  # noqa: SLF001  as it says
                 connection.select_db(engine.url.database)
                 _limit(connection, seconds)
 
@@ -190,7 +190,7 @@ def _labelled(  # SQLAlchemy's "before_cursor_execute"
     statement: str,
     parameters: object,
     _context: object,
-    executemany: bool,  # noqa: FBT001
+    executemany: bool,  # noqa: FBT001  as SQLAlchemy calls it
 ) -> tuple[str, Any]:
     """Put task and attempt before a statement, as a comment: SHOW PROCESSLIST and the slow log then tell them.
 

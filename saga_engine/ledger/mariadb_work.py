@@ -85,14 +85,14 @@ class _Watch:
         Of answers also where one call makes several statements (executemany) or one statement has several answers
         (CALL), and of those that the work gets from the driver itself: PyMySQL reads them all in one place.
         """
-        read = self._driver._read_query_result  # noqa: SLF001
+        read = self._driver._read_query_result  # noqa: SLF001  see above
 
         def read_and_look(unbuffered: bool = False) -> object:  # noqa: FBT001, FBT002  as PyMySQL has it
             found = read(unbuffered)
             self._look()
             return found
 
-        self._driver._read_query_result = read_and_look  # noqa: SLF001
+        self._driver._read_query_result = read_and_look  # noqa: SLF001  see above
         event.listen(self._db, "before_cursor_execute", self._refuse)
         try:
             yield
@@ -130,7 +130,7 @@ class _Watch:
             raise Ended(REFUSED)
 
     def _look(self) -> None:
-        if WROTE_FOR_GOOD.search(self._driver._result.message or b""):  # noqa: SLF001
+        if WROTE_FOR_GOOD.search(self._driver._result.message or b""):  # noqa: SLF001  nowhere else
             self._wrote_for_good = True
             raise Stays
         if not self._driver.server_status & IN_TRANSACTION:
