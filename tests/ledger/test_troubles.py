@@ -277,6 +277,14 @@ def test_a_target_that_can_only_be_read_says_so_itself(sqlite: Engine, opened: O
     assert head(sqlite) is None
 
 
+def test_a_file_that_is_overwritten_by_something_else_says_so_as_the_transaction_begins(sqlite: Engine) -> None:
+    """After it was opened: it was a database then."""
+    file = Path(str(sqlite.url.database))
+    event.listen(sqlite, "connect", lambda *_: file.write_bytes(b"no database any more" * 1000))
+    with pytest.raises(sqlalchemy.exc.DatabaseError, match="file is not a database"):
+        effect.open_head(sqlite, key(1))
+
+
 def test_an_integrity_error_of_the_part_row_that_is_no_duplicate_is_told(mariadb: Engine) -> None:
     effect.open_head(mariadb, key(1))
     refuses = "SIGNAL SQLSTATE '23000' SET MYSQL_ERRNO = 1048, MESSAGE_TEXT = 'on purpose'"
