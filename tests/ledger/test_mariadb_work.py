@@ -123,7 +123,7 @@ def test_what_is_known_to_commit_is_refused_before_it_does_and_nothing_is_kept(m
 
 
 def test_what_is_free_takes_effect(mariadb: Engine) -> None:
-    change(mariadb, "CREATE PROCEDURE commit_it() INSERT INTO loaded VALUES ('called', 'x')")
+    change(mariadb, "CREATE OR REPLACE PROCEDURE commit_it() INSERT INTO loaded VALUES ('called', 'x')")
     effect.open_head(mariadb, key(1))
 
     def work(db: Connection) -> Loaded:
@@ -134,7 +134,6 @@ def test_what_is_free_takes_effect(mariadb: Engine) -> None:
     assert apply(mariadb, key(1), "a", work) == Loaded(rows=1)
     assert [(part, status) for part, status, *_ in part_rows(mariadb)] == [("a", "applied")]
     assert loaded(mariadb, "called") == ["x"]
-    change(mariadb, "DROP PROCEDURE commit_it")
 
 
 @pytest.mark.parametrize("hide", [False, True], ids=["told", "swallowed"])
@@ -220,8 +219,12 @@ def logging(mariadb: Engine, request: pytest.FixtureRequest) -> Engine:
     change(mariadb, f"CREATE TABLE log (id int, note varchar(8000)) ENGINE = {getattr(request, 'param', 'MyISAM')}")
     change(mariadb, "CREATE TABLE triggers (id int)")
     change(mariadb, "CREATE TRIGGER logs_it AFTER INSERT ON triggers FOR EACH ROW INSERT INTO log (id) VALUES (NEW.id)")
-    change(mariadb, "CREATE PROCEDURE answers_and_logs() BEGIN SELECT 1; INSERT INTO log (id) VALUES (1); END")
-    change(mariadb, "CREATE FUNCTION logs() RETURNS int BEGIN INSERT INTO log (id) VALUES (1); RETURN 1; END")
+    change(
+        mariadb, "CREATE OR REPLACE PROCEDURE answers_and_logs() BEGIN SELECT 1; INSERT INTO log (id) VALUES (1); END"
+    )
+    change(
+        mariadb, "CREATE OR REPLACE FUNCTION logs() RETURNS int BEGIN INSERT INTO log (id) VALUES (1); RETURN 1; END"
+    )
     return mariadb
 
 

@@ -255,7 +255,7 @@ def test_an_error_that_is_not_about_rights_comes_out_of_asking_for_them(mariadb:
     change(mariadb, "ALTER TABLE saga_ledger_heads DROP token")
     with pytest.raises(DBAPIError, match="Unknown column 'token'"):
         schema.privileges(mariadb)
-    change(mariadb, "CREATE TABLE other (id int)")  # so that the next test makes them anew
+    change(mariadb, "DROP TABLE loaded")  # so that the next test makes them all anew
 
 
 def test_a_replica_and_other_servers_that_cannot_keep_a_ledger_are_named(mariadb: Engine, opened: Opened) -> None:
