@@ -34,6 +34,7 @@ from saga_engine.runtime.views import (
 )
 from saga_engine.runtime.worker import Worker
 from saga_engine.settings import Settings
+from saga_engine.store.connect import Store
 from saga_engine.store.inspect import Wanted
 
 I = TypeVar("I", bound=BaseModel)  # noqa: E741  reads as "input"
@@ -68,7 +69,7 @@ class Engine:
         self.registry = registry or Registry()
         for saga in sagas:
             self.registry.add(saga)
-        self.store = opened(self.settings, create=create)
+        self.store = self._opened(create=create)
         self.door = Door(self.store, self.registry, self.settings.limits)
         self.targets = Targets(self.settings)
 
@@ -207,6 +208,10 @@ class Engine:
         return Worker(
             self.door, self.targets, self.settings, self.door.store_uuid(), slots=concurrency, queues=tuple(queues)
         )
+
+    def _opened(self, *, create: bool) -> Store:
+        """The store as the settings say; the one thing that ``testing.Harness`` does in its own way."""
+        return opened(self.settings, create=create)
 
     def _verdict(self, run: str, shown: str, actor: str | None, reason: str, *, approved: bool) -> Reply:
         who = self.actor(actor)

@@ -208,7 +208,7 @@ class Worker:
 
     def _claim(self) -> None:
         """Take what is due; what was claimed before and not looked at comes first."""
-        if self._me.trusted and not self._claimed:
+        if self._me.trusted and not self._stopping and not self._claimed:
             self._claimed = self._claiming.claim(self._slots.free, self._slots.size) or []
         if self._claimed:
             self._load(list({claimed.run_id for claimed in self._claimed}))

@@ -101,6 +101,19 @@ def living(db: sa.Connection) -> Sequence[sa.Row[Any]]:
 _LIVING = select(incarnations).where(incarnations.c.ended_at.is_(None)).order_by(incarnations.c.started_at)
 
 
+def lengthen(db: sa.Connection, by: timedelta) -> None:
+    """Let every living lease end *by* later: for a test that lets time pass at once."""
+    for row in db.execute(_LIVING.with_for_update()).all():
+        db.execute(_LENGTHEN, {"me": row.id, "until": row.lease_until + by})
+
+
+_LENGTHEN = (
+    update(incarnations)
+    .where(incarnations.c.id == bindparam("me"))
+    .values(lease_until=bindparam("until", type_=Moment))
+)
+
+
 def by_id(db: sa.Connection, ids: Sequence[str]) -> dict[str, sa.Row[Any]]:
     """Rows, ended or not, by id."""
     rows = db.execute(select(incarnations).where(incarnations.c.id.in_(ids))) if ids else ()
