@@ -21,9 +21,9 @@ LINES_MAX: Final = 100_000
 
 
 def drive(
-    engine: ClockedEngine, run_id: str, done: Callable[[], bool], wanted: str, *, skip: bool, within: float
+    engine: ClockedEngine, run_id: str, done: Callable[[RunView], bool], wanted: str, *, skip: bool, within: float
 ) -> None:
-    """Return when *done* says so; let time pass at once wherever nothing but time is missing.
+    """Return when *done* says so of the run; let time pass at once wherever nothing but time is missing.
 
     AssertionError, which tells where the run is and why, when it comes to rest without *done*, or after *within*
     seconds of real time. *wanted* is what the error says was waited for.

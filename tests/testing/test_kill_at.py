@@ -87,7 +87,7 @@ def test_a_worker_dies_at_a_failpoint_by_name(saga_harness: Harnesses, shop: str
 
 def test_a_worker_dies_in_the_undo_and_the_run_is_compensated_all_the_same(saga_harness: Harnesses, shop: str) -> None:
     harness = saga_harness(loading(), connections={"shop": shop})
-    acts = {"one": load, "undo one": unload, "two": plays.raising(ValueError("no"))}
+    acts: dict[str, Any] = {"one": load, "undo one": unload, "two": plays.raising(ValueError("no"))}
     with playing(**acts):
         run = harness.start("play", Input(name="play"))
         harness.kill_at(run, "ledger.undo.part.after_work")

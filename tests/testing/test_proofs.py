@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +20,12 @@ from tests.testing.conftest import Harnesses, rows
 from tests.testing.test_kill_at import load, loading, unload
 
 ACTS: dict[str, Any] = {"one": load, "undo one": unload, "two": plays.raising(ValueError("no"))}
+
+
+@pytest.fixture
+def saga_store_url(template: Path, tmp_path: Path) -> str:
+    """On SQLite: what the proofs read is written by tests of the store on both."""
+    return f"sqlite:///{shutil.copy(template, tmp_path / 'saga.db')}"
 
 
 def rolled_back(harness: Harness, **acts: Any) -> RunView:
