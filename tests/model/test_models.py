@@ -1,0 +1,119 @@
+"""Spin goes through every order of events of a model: the protocol holds in all, and each broken variant in not all."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+HERE: Final = Path(__file__).parent
+SOAK: Final = bool(os.environ.get("SAGA_SOAK"))
+MEGABYTES_MAX: Final = 4096 if SOAK else 256
+TABLE: Final = "-w24" if SOAK else "-w20"
+"""Two to this many slots in the table of states: what one takes before it holds any."""
+LARGER: Final = {"fence": "-DEXPIRIES=2", "ledger": "-DATTEMPTS=3", "commit": "-DCUTS=5", "gate": "-DTICKS=9"}
+"""The bounds of `make soak`; without them those that the models themselves say."""
+
+STUCK: Final = "invalid end state"
+"""Nobody can go on, and it is not the end."""
+NOT_THE_HOLDER: Final = "its==task"
+ON_THE_PAST: Final = "seen==revision"
+TWICE: Final = "effects[part]==1"
+LEFT: Final = "effects[0]==0"
+OLDER: Final = "began[visit]==mine"
+COUNTED: Final = "happened==1"
+NOT_SHOWN: Final = "looked_at==gate"
+TOO_LATE: Final = "at<expires"
+TOO_EARLY: Final = "now>=expires"
+
+BROKEN: Final = [
+    ("fence", "REVISION_ONLY", NOT_THE_HOLDER),
+    ("fence", "ATTEMPT_ONLY", ON_THE_PAST),
+    ("fence", "INCARNATION_ONLY", NOT_THE_HOLDER),
+    ("fence", "NEVER_RELEASED", STUCK),
+    ("fence", "NEVER_FREED", STUCK),
+    ("ledger", "NO_HEAD", TWICE),
+    ("ledger", "NO_TOMBSTONE", TWICE),
+    ("ledger", "NO_TOKEN", OLDER),
+    ("ledger", "DELETES", TWICE),
+    ("ledger", "LOOKS_BEFORE", TWICE),
+    ("ledger", "LISTS_BEFORE", LEFT),
+    ("ledger", "SAME_KEY", STUCK),
+    ("ledger", "RESETS", STUCK),
+    ("commit", "PLAIN_SELECT", COUNTED),
+    ("commit", "BLIND_RETRY", COUNTED),
+    ("commit", "ASSUMES_DONE", COUNTED),
+    ("gate", "NO_REVISION", NOT_SHOWN),
+    ("gate", "NO_DIGEST", NOT_SHOWN),
+    ("gate", "NO_EXPIRY_CHECK", TOO_LATE),
+    ("gate", "TIMER_OF_STATE", TOO_EARLY),
+    ("gate", "WORKER_CLOCK", TOO_EARLY),
+]
+"""A model, what is broken in it, and the promise that this breaks first."""
+MODELS: Final = sorted(path.stem for path in HERE.glob("*.pml"))
+
+
+@pytest.fixture
+def installed() -> None:
+    missing = [program for program in ("spin", "cc") if shutil.which(program) is None]
+    if missing and os.environ.get("SAGA_TEST_REQUIRE") and "spin" in os.environ["SAGA_TEST_REQUIRE"].split(","):
+        pytest.fail(f"SAGA_TEST_REQUIRE names spin: {', '.join(missing)} is not installed")
+    if missing:
+        pytest.skip(f"{' and '.join(missing)} not installed (Debian: apt install spin gcc)")
+
+
+def verified(model: str, folder: Path, *words: str) -> str:
+    """What Spin's verifier says of a model, with these words defined."""
+    run(folder, "spin", "-a", *words, str(HERE / f"{model}.pml"))
+    run(folder, "cc", "-O1", "-w", "-DSAFETY", "-DCOLLAPSE", f"-DMEMLIM={MEGABYTES_MAX}", "-o", "pan", "pan.c")
+    told = run(folder, "./pan", TABLE, "-m100000")
+    assert "reached -DMEMLIM bound" not in told, f"{model} needs more than {MEGABYTES_MAX} MB"
+    assert "max search depth too small" not in told, told
+    return told
+
+
+def run(folder: Path, *command: str) -> str:
+    done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    assert done.returncode == 0, f"{command[0]} ended with {done.returncode}:\n{done.stdout}"
+    return done.stdout
+
+
+@pytest.mark.timeout(3600 if SOAK else 120)
+@pytest.mark.parametrize("model", MODELS)
+def test_the_protocol_holds_in_every_order(model: str, installed: None, tmp_path: Path) -> None:
+    told = verified(model, tmp_path, *([LARGER[model]] if SOAK else []))
+    assert re.findall(r"errors: (\d+)", told) == ["0"], told
+    [stored] = re.findall(r"(\d+) states, stored", told)
+    assert int(stored) > 100, "it has looked at next to nothing"
+    assert re.findall(r"\((?!0 of)\d+ of \d+ states\)", told) == [], "a line of the model is never reached"
+
+
+@pytest.mark.parametrize(("model", "broken", "promise"), BROKEN)
+def test_without_this_rule_a_promise_is_broken(
+    model: str, broken: str, promise: str, installed: None, tmp_path: Path
+) -> None:
+    told = verified(model, tmp_path, f"-D{broken}")
+    [found] = re.findall(r"pan:1: (.+) \(at depth", told)
+    assert promise in found.replace("(", "").replace(")", ""), told
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_variant_that_a_model_names_is_broken_by_a_test(model: str) -> None:
+    head = (HERE / f"{model}.pml").read_text().partition("*/")[0]
+    named = re.findall(r"^ \*   ([A-Z_]+) ", head, re.MULTILINE)
+    assert named == [broken for of, broken, _ in BROKEN if of == model]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_what_a_model_mirrors_is_there(model: str) -> None:
+    readme = (HERE / "README.md").read_text()
+    section = readme.partition(f"## {model}.pml")[2].partition("\n## ")[0]
+    mirrored = re.findall(r"`(\w+(?:/\w+)+)\.(\w+)`", section)
+    source = {file: (HERE.parents[1] / "saga_engine" / f"{file}.py").read_text() for file, _ in mirrored}
+    assert mirrored
+    assert [f"{file}.{name}" for file, name in mirrored if not re.search(rf"def {name}\b", source[file])] == []
