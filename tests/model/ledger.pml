@@ -19,8 +19,9 @@
  *   RESETS         the same, and the rows are deleted for it: a late attempt of the first visit counts as of the second
  */
 #define PARTS 2
-#ifndef ATTEMPTS
-#define ATTEMPTS 2 /* of each visit, and of the undo */
+#define ATTEMPTS 2 /* of the undo, and of the second visit */
+#ifndef FIRST
+#define FIRST 2 /* of the first visit */
 #endif
 #define NONE 0
 #define OPEN 1
@@ -172,7 +173,7 @@ proctype Engine() {
   byte n = 1;
   /* The first visit: attempt after attempt is begun, and given up at whatever moment; then it fails for good. */
   do
-  :: n <= ATTEMPTS -> run Forward(1, n); n++
+  :: n <= FIRST -> run Forward(1, n); n++
   :: n > 1 -> break
   od;
   n = 1;
