@@ -26,6 +26,9 @@ from saga_engine.runtime import registry
 from saga_engine.runtime.engine import Engine
 from saga_engine.store import schema as store
 from saga_engine.store.migrate import VERSION_TABLE
+from saga_engine.testing import plugin
+from saga_engine.testing.clock import Clock
+from saga_engine.testing.harness import Harness
 from tests.docs import cli_page
 
 PACKAGE: Final = Path(errors.__file__).parents[1]
@@ -120,6 +123,18 @@ def test_every_method_of_the_engine_is_shown_as_it_is_called() -> None:
     shown = re.findall(r"^\| `(\w+\(.*?\))` \|", text("engine"), re.MULTILINE)
     methods = [vars(Engine)[name] for name in public(Engine) if inspect.isfunction(vars(Engine)[name])]
     assert sorted(shown) == sorted(called(method) for method in methods)
+
+
+@pytest.mark.parametrize("kind", [Harness, Clock])
+def test_what_a_test_may_ask_of_its_engine_is_shown_as_it_is_called(kind: type) -> None:
+    shown = re.findall(r"^\| `(\w+\(.*?\))` \|", sections("testing")[kind.__name__], re.MULTILINE)
+    methods = [vars(kind)[name] for name in vars(kind) if inspect.isfunction(vars(kind)[name]) and name[0] != "_"]
+    assert sorted(shown) == sorted(called(method) for method in methods)
+
+
+def test_the_fixtures_of_the_plugin_are_listed() -> None:
+    listed = re.findall(r"^\| `(\w+)` \|", sections("testing")["Fixtures"], re.MULTILINE)
+    assert sorted(listed) == sorted(name for name in vars(plugin) if name.startswith("saga_") and name != "saga_engine")
 
 
 def test_the_engine_is_shown_as_it_is_made() -> None:
