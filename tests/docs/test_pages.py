@@ -57,6 +57,20 @@ def _written(value: object) -> str:
 
 def test_the_tests_that_the_promises_name_are_there() -> None:
     page = (DOCS / "explanation" / "promises.md").read_text()
-    named = re.findall(r"`(\w+(?:/\w+\.py)?)`", page.split("## How it is shown")[1])
+    promises = re.split(r"^## ", page.partition("## The figures")[0], flags=re.MULTILINE)[1:]
+    named = [re.findall(r"`(\w+/\w+\.(?:py|pml))`", promise.rpartition("Shown by")[2]) for promise in promises]
     tests = DOCS.parent / "tests"
-    assert [name for name in named if name not in {"tests", "SIGSTOP"} and not (tests / name).exists()] == []
+    assert [len(promises), all(named)] == [6, True]
+    assert [name for names in named for name in names if not (tests / name).exists()] == []
+
+
+def test_the_models_rules_are_counted_in_the_promises() -> None:
+    page = (DOCS / "explanation" / "promises.md").read_text()
+    rules = len(
+        re.findall(
+            r"^    \(\"\w+\", \"[A-Z_]+\", [A-Z_]+\),$",
+            (DOCS.parent / "tests/model/test_models.py").read_text(),
+            re.MULTILINE,
+        )
+    )
+    assert f"0; {rules} of {rules}" in page
