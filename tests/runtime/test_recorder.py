@@ -1,0 +1,192 @@
+"""The recorder: reports in, one transaction, an answer for each run; no worker, no thread, the real stores."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from saga_engine.domain import events as e
+from saga_engine.domain.snapshot import Snapshot, Task
+from saga_engine.errors import OutcomeUnknown, StoreUnreachable
+from saga_engine.failpoints import switched_on
+from saga_engine.runtime.engine import Engine
+from saga_engine.runtime.life import host
+from saga_engine.runtime.recorder import Outcome, Recorder
+from saga_engine.store import claims, incarnations, schema
+from saga_engine.store.claims import Menu
+from saga_engine.store.incarnations import Birth
+from tests.runtime import plays
+from tests.runtime.conftest import Opened
+
+ME = "me"
+ANY = 100
+
+
+class Desk:
+    """An engine, a life of a worker that only claims, and its recorder."""
+
+    def __init__(self, engine: Engine, runs: int = 1, *, leases: bool = False) -> None:
+        self.engine = engine
+        self.ids = [engine.start("play", {"n": n}).id for n in range(runs)]
+        self.asked: list[tuple[str, str]] = []
+        """The heads that the worker was asked about, by run and state."""
+        self._answer = leases
+        self.recorder = Recorder(engine.door, ME, self._leases)
+        birth = Birth(ME, host(), 1, "/run/x", 1, 2, "boot", ("default",), {}, {}, 8)
+        with engine.store.write() as db:
+            incarnations.begin(db, birth, engine.store.clock(db), timedelta(hours=1))
+        self.claim()
+
+    def claim(self) -> None:
+        menu = Menu(("default",), tuple(self.engine.door.pins().values()), host())
+        with self.engine.store.write() as db:
+            claims.claim(db, ME, menu, "action", ANY, self.engine.store.clock(db))
+
+    def runs(self) -> list[Snapshot]:
+        found = self.recorder.fresh(self.ids)
+        return [found[run] for run in self.ids]
+
+    def record(self, *values: str) -> Outcome:
+        """A success of each run's head, with these results."""
+        return self.recorder.record(
+            [(run, success(run, value)) for run, value in zip(self.runs(), values, strict=True)]
+        )
+
+    def kinds(self) -> list[list[str]]:
+        """The histories."""
+        return [[line.kind for line in self.engine.history(run)] for run in self.ids]
+
+    def _leases(self, run: Snapshot, head: Task) -> bool:
+        self.asked.append((run.run_id, head.state))
+        return self._answer
+
+
+def success(run: Snapshot, value: str = '{"n":1}') -> e.ActionSucceeded:
+    head = run.head()
+    assert head is not None
+    return e.ActionSucceeded(head.name, head.attempt, ME, value)
+
+
+def states(outcome: Outcome) -> list[str]:
+    return [recorded.run.state for recorded in outcome.done]
+
+
+@pytest.fixture
+def desk(opened: Opened) -> Desk:
+    return Desk(opened(plays.saga()), 3)
+
+
+def test_a_batch_is_one_transaction_and_an_answer_for_each_run(desk: Desk) -> None:
+    seen: list[str] = []
+    with switched_on(seen.append):
+        outcome = desk.record('{"n":1}', '{"n":2}', '{"n":3}')
+    assert (states(outcome), outcome.moved) == (["TWO", "TWO", "TWO"], [])
+    assert seen.count("store.write.after_commit") == 1
+    assert seen.count("runtime.recorder.recorded") == 1
+    assert [recorded.run for recorded in outcome.done] == desk.runs()
+    assert desk.kinds() == [["RunStarted", "ActionSucceeded"]] * 3
+
+
+def test_a_run_that_has_moved_is_handed_back_and_its_neighbours_are_recorded(desk: Desk) -> None:
+    before = desk.runs()
+    desk.engine.pause(desk.ids[1], actor="ann")
+    reports = [success(run) for run in before]
+    outcome = desk.recorder.record(list(zip(before, reports, strict=True)))
+    assert (states(outcome), outcome.moved) == (["TWO", "TWO"], [reports[1]])
+    again = desk.recorder.record([(desk.runs()[1], reports[1])])
+    assert (states(again), again.moved) == (["TWO"], [])
+    assert desk.kinds()[1] == ["RunStarted", "PauseRequested", "ActionSucceeded"]
+
+
+def test_a_report_that_counts_no_more_changes_nothing(desk: Desk) -> None:
+    [run, *_] = desk.runs()
+    late = replace(success(run), attempt=7)
+    seen: list[str] = []
+    with switched_on(seen.append):
+        outcome = desk.recorder.record([(run, late)])
+    assert ([(done.report, done.run) for done in outcome.done], outcome.moved) == ([(late, run)], [])
+    assert "store.write.begun" not in seen
+    assert desk.runs()[0] == run
+
+
+def test_one_that_cannot_be_decided_is_a_failed_attempt_and_its_neighbours_are_recorded(desk: Desk) -> None:
+    outcome = desk.record('{"n":1}', '{"n":"many"}', '{"n":3}')
+    assert (states(outcome), outcome.moved) == (["TWO", "BACK", "TWO"], [])
+    [failed] = [line.event for line in desk.engine.history(desk.ids[1]) if line.kind == "ActionFailed"]
+    assert (failed["error"], failed["final"]) == ("the result cannot be recorded: ValidationError", True)
+
+
+def test_one_whose_failure_cannot_be_recorded_either_is_raised_and_nothing_of_it_has_moved(desk: Desk) -> None:
+    """Somebody has written into the store by hand: whatever is decided, its journal line is there already."""
+    before = desk.runs()
+    with desk.engine.store.write() as db:
+        taken = sa.select(schema.journal).where(schema.journal.c.run_id == desk.ids[1])
+        row = db.execute(taken).one()._asdict() | {"revision": 2}
+        db.execute(sa.insert(schema.journal), row)
+    with pytest.raises(sa.exc.IntegrityError):
+        desk.record('{"n":1}', '{"n":2}', '{"n":3}')
+    assert [run.state for run in desk.runs()] == ["TWO", "ONE", "ONE"]
+    assert desk.runs()[1] == before[1]
+
+
+def test_a_store_that_is_away_raises_and_the_batch_may_be_handed_in_again(desk: Desk) -> None:
+    before = desk.runs()
+
+    def away(name: str) -> None:
+        if name == "store.record.before_write":
+            raise StoreUnreachable(url="the store", reason="the test says so")
+
+    with switched_on(away), pytest.raises(StoreUnreachable):
+        desk.record('{"n":1}', '{"n":2}', '{"n":3}')
+    assert desk.runs() == before
+    assert states(desk.record('{"n":1}', '{"n":2}', '{"n":3}')) == ["TWO", "TWO", "TWO"]
+
+
+@pytest.mark.parametrize(("point", "took"), [("store.write.before_commit", False), ("store.write.after_commit", True)])
+def test_after_a_lost_answer_nothing_is_assumed_and_nothing_is_done_twice(desk: Desk, point: str, took: bool) -> None:
+    before, reports = desk.runs(), [success(run) for run in desk.runs()]
+
+    def lost(name: str) -> None:
+        if name == point:
+            raise OutcomeUnknown(url="the store", reason="the test lost it")
+
+    with switched_on(lost):
+        outcome = desk.recorder.record(list(zip(before, reports, strict=True)))
+    assert (outcome.done, outcome.moved) == ([], reports)
+    assert [run.state for run in desk.runs()] == (["TWO"] * 3 if took else ["ONE"] * 3)
+    again = desk.recorder.record(list(zip(desk.runs(), reports, strict=True)))
+    assert (states(again), again.moved) == (["TWO"] * 3, [])
+    assert desk.kinds() == [["RunStarted", "ActionSucceeded"]] * 3
+
+
+@pytest.mark.parametrize("leases", [True, False])
+def test_what_is_due_next_is_leased_to_who_records_it_if_he_takes_it(opened: Opened, leases: bool) -> None:
+    desk = Desk(opened(plays.saga()), leases=leases)
+    [recorded] = desk.record('{"n":1}').done
+    head = recorded.run.head()
+    assert head is not None
+    assert (head.state, head.attempt, head.leased_by) == ("TWO", 1, ME) if leases else ("TWO", 0, None)
+    assert desk.asked == [(desk.ids[0], "TWO")]
+    assert recorded.run == desk.runs()[0]
+
+
+def test_what_is_not_due_is_no_action_or_belongs_to_a_paused_run_is_not_even_offered(opened: Opened) -> None:
+    desk = Desk(opened(plays.saga()), 2, leases=True)
+    failing, paused = desk.runs()
+    head = failing.head()
+    assert head is not None
+    desk.recorder.record([(failing, e.ActionFailed(head.name, head.attempt, ME, "OSError: away"))])  # backs off
+    desk.engine.pause(desk.ids[1], actor="ann")
+    desk.recorder.record([(desk.runs()[1], success(paused))])
+    assert desk.asked == []
+    assert [run.state for run in desk.runs()] == ["ONE", "TWO"]
+
+
+def test_the_clock_of_the_last_batch_is_kept(desk: Desk) -> None:
+    assert desk.recorder.now.year == 1
+    desk.record('{"n":1}', '{"n":2}', '{"n":3}')
+    [entered] = {desk.engine.get(run).entered_at for run in desk.ids}
+    assert abs(entered - desk.recorder.now) < timedelta(minutes=1)
