@@ -5,7 +5,7 @@ It is an ``Engine``: whatever a program can do with one, a test can do with this
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import Enum
 from typing import Any, Final, TypeAlias
 
@@ -37,8 +37,9 @@ Target: TypeAlias = Enum | str | Callable[[RunView], bool]
 class Harness(ClockedEngine):
     """An engine for one test. ``clock.skip`` lets time pass; ``run_until`` and ``kill_at`` work; ``assert_…`` prove.
 
-    *sagas* are those that its workers know, *connections* and *roles* as in ``saga.toml``; ledgers are made where they
-    are missing. Nothing works in the background: between two calls every run stands still. For one thread.
+    *sagas* are those that its workers know, *connections* and *roles* as in ``saga.toml``; a ledger is made in each
+    connection, or in those that *ledgers* names: a source that is only read needs none. Nothing works in the
+    background: between two calls every run stands still. For one thread.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Harness(ClockedEngine):
         url: str,
         *sagas: Saga[Any, Any],
         connections: Mapping[str, str] | None = None,
+        ledgers: Collection[str] | None = None,
         roles: Mapping[str, Sequence[str]] | None = None,
         limits: Limits = QUICK,
     ) -> None:
@@ -56,7 +58,7 @@ class Harness(ClockedEngine):
             limits=limits,
         )
         super().__init__(settings, Registry(sagas), Skipped())
-        for name in settings.connections:
+        for name in settings.connections if ledgers is None else ledgers:
             self.targets.make_ledger(name)
 
     def run_until(self, run: Run, target: Target, *, skip: bool = True, within: float = WITHIN_SECONDS) -> RunView:
@@ -124,7 +126,7 @@ class Harness(ClockedEngine):
         snapshot, lines = self._stored(run)
         wrong = proofs.not_compensated(snapshot, [codec.load_commands(line.commands) for line in lines])
         store = self.door.store_uuid()
-        for name in self.targets.names:
+        for name in filter(self.targets.ledger, self.targets.names):
             wrong += proofs.left_in(name, snapshot, standing_of(self.targets.engine(name), store, snapshot.run_id))
         _prove(wrong, "the run is not compensated", self.path(run))
 

@@ -99,6 +99,17 @@ def test_a_ledger_that_says_otherwise_is_believed(saga_harness: Harnesses, shop:
     assert told in str(error.value).splitlines()
 
 
+def test_a_source_that_is_only_read_has_no_ledger_and_needs_none(saga_harness: Harnesses, tmp_path: Path) -> None:
+    source = f"sqlite:///{tmp_path / 'source.db'}"
+    rows(source, "CREATE TABLE item (id integer)")
+    harness = saga_harness(plays.saga(), connections={"source": source}, ledgers=())
+    assert rows(source, "SELECT name FROM sqlite_master") == [("item",)]
+    with playing(two=plays.raising(ValueError("no"))):
+        run = harness.start("play", Input(name="play"))
+        harness.run_until(run, "rolled_back")
+    harness.assert_compensated(run)
+
+
 def entries(*statuses: Any) -> Snapshot:
     """A run that started one step after the other, with what became of each."""
     undo = tuple(UndoEntry(n, f"S{n}", 1, f"r.{n}", n, status) for n, status in enumerate(statuses, 1))
