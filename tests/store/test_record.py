@@ -18,7 +18,7 @@ from saga_engine.failpoints import Injected, switched_on
 from saga_engine.store import record as room
 from saga_engine.store.connect import Store, open_store
 from saga_engine.store.entry import Entry
-from saga_engine.store.schema import journal, metadata, runs, tasks
+from saga_engine.store.schema import approvals, inbox, journal, metadata, results, runs, tasks, votes
 from tests.store.world import World
 
 
@@ -263,3 +263,36 @@ def test_who_paused_is_kept_while_the_run_is_paused(world: World) -> None:
     assert paused() == (True, "ann", "lunch")
     world.tell(e.ResumeRequested("bob"))
     assert paused() == (False, None, None)
+
+
+def test_whatever_a_run_has_is_read_again_as_it_was_decided(world: World) -> None:
+    """An event that waits and one that nobody wants, two votes at a gate that a second role may answer, the undo."""
+
+    def tell(event: e.Event) -> None:
+        world.tell(event)
+        assert world.stored() == world.run
+
+    tell(e.EventReceived("go", '{"text":"early"}', "ann", dedup_key="1"))
+    while world.run.gate is None:
+        tell(world.success())
+    tell(e.EventReceived("hurry", "{}", "ann", dedup_key="2"))
+    digest = world.run.gate.digest
+    tell(e.VerdictGiven(True, digest, "ann", ("dba",), "looks right"))
+    world.now += timedelta(hours=4)
+    [timer] = world.claim("timer")
+    tell(e.TimerFired(timer.name, timer.attempt, world.me))
+    tell(e.VerdictGiven(True, digest, "eve", ("lead",)))
+    assert world.run.state == "CALL"
+    tell(e.CancelRequested("ann"))
+    while not world.run.ended:
+        tell(world.success())
+    assert (world.run.status, world.run.state) == ("cancelled", "UNDONE")
+    with world.store.read() as db:
+        events = db.execute(sa.select(inbox.c.name, inbox.c.dedup_key, inbox.c.fate).order_by(inbox.c.number)).all()
+        gates = db.execute(sa.select(approvals.c.roles, approvals.c.outcome)).all()
+        answers = db.execute(sa.select(votes.c.actor, votes.c.approved, votes.c.reason).order_by(votes.c.actor)).all()
+        undone = db.execute(sa.select(results.c.source).where(results.c.undone)).scalars().all()
+    assert [tuple(row) for row in events] == [("go", "1", "taken"), ("hurry", "2", "ignored")]
+    assert [tuple(row) for row in gates] == [('["dba", "lead"]', "approved")]
+    assert [tuple(row) for row in answers] == [("ann", True, "looks right"), ("eve", True, "")]
+    assert sorted(undone) == ["check", "copy"]

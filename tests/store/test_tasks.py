@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from saga_engine.domain.events import AttemptTimedOut
+from saga_engine.failpoints import switched_on
 from saga_engine.store import effects, tasks
 from saga_engine.store.connect import Store
 from saga_engine.store.effects import Touch
@@ -34,6 +35,17 @@ def test_a_task_handed_back_is_due_as_before_and_nothing_is_counted(world: World
     with world.store.write() as db:
         tasks.release(db, world.me, [lease], world.now)
     assert row(world, lease[0]) == {**before, "attempt": 1}
+
+
+def test_handing_back_nothing_asks_the_database_nothing(world: World) -> None:
+    lease = claimed(world)
+    before = row(world, lease[0])
+    seen: list[str] = []
+    with world.store.write() as db, switched_on(seen.append):
+        tasks.release(db, world.me, [], world.now)
+        tasks.release_running(db, world.me, [], world.now, "db-1 pid 4711")
+    assert "store.release.before_write" not in seen
+    assert row(world, lease[0]) == before
 
 
 def test_handing_back_keeps_who_lost_the_task_before(world: World) -> None:
