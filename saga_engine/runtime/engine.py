@@ -210,7 +210,7 @@ class Engine:
         )
 
     def _opened(self, *, create: bool) -> Store:
-        """The store as the settings say; the one thing that ``testing.Harness`` does in its own way."""
+        """The store as the settings say. What ``testing`` opens in its own way has a clock that skips time."""
         return opened(self.settings, create=create)
 
     def _verdict(self, run: str, shown: str, actor: str | None, reason: str, *, approved: bool) -> Reply:

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 from weakref import WeakSet
 
 from sqlalchemy import Connection, Engine
@@ -37,7 +37,7 @@ class Store(ABC):
     second one is a bug here, on both databases.
     """
 
-    dialect: str
+    dialect: ClassVar[str]
 
     def __init__(self, url: str, reader: Engine, writer: Engine) -> None:
         self.url = url

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from saga_engine.errors import BadInput
 from saga_engine.runtime.engine import Engine
-from saga_engine.runtime.opening import opened
 from saga_engine.runtime.registry import Registry
 from saga_engine.settings import Settings
 from saga_engine.store import incarnations
@@ -40,67 +39,28 @@ class Skipped:
         self._shared[:WIDTH] = (ahead // MICROSECOND).to_bytes(WIDTH, "little")
 
 
-class SkippingStore(Store):
-    """A store whose clock is ahead by what was skipped; in everything else the one that *opened* gives.
+def skipping(store: Store, skipped: Skipped) -> Store:
+    """Return *store*, whose clock is ahead from now on by what is skipped: that of this one object, and nothing else.
 
-    Production never makes one: only a ``Harness`` does. No row is changed to make time pass, so what the engine
+    Production never does this: only a ``ClockedEngine`` does. No row is changed to make time pass, so what the engine
     decides, and when, is what it would decide after a wait.
     """
-
-    def __init__(self, opened: Callable[[], Store], skipped: Skipped) -> None:
-        # Not the base's: connections, locks and what a fork does to them are the inner store's affair.
-        self._opened = opened
-        self._skipped = skipped
-        self._inner = opened()
-        self.url, self.dialect = self._inner.url, self._inner.dialect
-
-    @contextmanager
-    def read(self) -> Iterator[sa.Connection]:
-        """See ``Store``."""
-        with self._inner.read() as db:
-            yield db
-
-    @contextmanager
-    def write(self) -> Iterator[sa.Connection]:
-        """See ``Store``."""
-        with self._inner.write() as db:
-            yield db
-
-    def clock(self, db: sa.Connection) -> datetime:
-        """The database's time, and what was skipped."""
-        return self._inner.clock(db) + self._skipped.ahead
-
-    @contextmanager
-    def closed(self) -> Iterator[None]:
-        """Nothing of it is open inside the block, in no thread: a child that is forked there inherits no connection."""
-        self._inner.close()
-        try:
-            yield
-        finally:
-            self._inner = self._opened()
-
-    def close(self) -> None:
-        """See ``Store``."""
-        self._inner.close()
-
-    def _check_still_open(self, db: sa.Connection) -> None:
-        self._inner._check_still_open(db)  # noqa: SLF001  the same method of the store within
-
-    def left_to_parent(self) -> None:
-        """Nothing: the inner store is told itself."""
+    clock = store.clock
+    vars(store)["clock"] = lambda db: clock(db) + skipped.ahead
+    return store
 
 
 class Clock:
     """What time it is for the engine of a test, and the way to let time pass."""
 
-    def __init__(self, store: Store, skipped: Skipped) -> None:
-        self._store = store
-        self._skipped = skipped
+    def __init__(self, engine: ClockedEngine) -> None:
+        self._engine = engine
 
     def now(self) -> datetime:
         """The database's time, and what was skipped."""
-        with self._store.read() as db:
-            return self._store.clock(db)
+        store = self._engine.store
+        with store.read() as db:
+            return store.clock(db)
 
     def skip(self, by: timedelta, *, leases: bool = True) -> None:
         """Let *by* pass at once: timers, deadlines, back-offs, expiries that are due by then are due now.
@@ -110,27 +70,36 @@ class Clock:
         """
         if by < timedelta():
             raise BadInput(f"a clock skips forward only, not by {by}")
-        ahead = self._skipped.ahead + by
+        skipped = self._engine.skipped
+        ahead = skipped.ahead + by
         if not leases:
-            self._skipped.ahead = ahead
+            skipped.ahead = ahead
             return
 
         def pass_with_leases(db: sa.Connection) -> None:
             incarnations.lengthen(db, by)
             # Before the COMMIT: a renewal that waits for these rows reads the clock as it is by then.
-            self._skipped.ahead = ahead
+            skipped.ahead = ahead
 
-        retrying(self._store, pass_with_leases)
+        retrying(self._engine.store, pass_with_leases)
 
 
 class ClockedEngine(Engine):
-    """An engine on a store that skips time. Those that share *skipped* live at the same time, in any process."""
+    """An engine whose clock skips time. Those that share *skipped* live at the same time, in any process."""
 
     def __init__(self, settings: Settings, registry: Registry, skipped: Skipped, *, create: bool = True) -> None:
         self.skipped = skipped
+        self.clock = Clock(self)
         super().__init__(settings=settings, registry=registry, create=create)
-        self.clock = Clock(self.store, skipped)
 
     def _opened(self, *, create: bool) -> Store:
-        self.clocked = SkippingStore(lambda: opened(self.settings, create=create), self.skipped)
-        return self.clocked
+        return skipping(super()._opened(create=create), self.skipped)
+
+    @contextmanager
+    def closed(self) -> Iterator[None]:
+        """Nothing of it is open inside the block, in no thread: a child that is forked there inherits no connection."""
+        self.close()
+        try:
+            yield
+        finally:
+            Engine.__init__(self, settings=self.settings, registry=self.registry, create=False)

@@ -92,8 +92,7 @@ class Harness(ClockedEngine):
         if hit < 1:
             raise BadInput(f"hit counts from 1, not from {hit}")
         place = f"the end of the step of {at.name}" if isinstance(at, Enum) else f"the failpoint {at}"
-        self.targets.close()
-        with self.clocked.closed():
+        with self.closed():
             victim = Victim(lambda: points.work(self, run_id, at, hit))
         try:
             drive(self, run_id, lambda _: victim.ended(), place, skip=skip, within=within)
