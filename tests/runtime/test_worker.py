@@ -436,6 +436,24 @@ class Away:
         self._db.close()
 
 
+def test_a_worker_that_is_asked_to_stop_claims_nothing_more(opened: Opened) -> None:
+    """A timer that it took on its way out would fire in the drain, and move a run on that was to stop."""
+    engine = opened(plays.saga())
+    seen: list[str] = []
+
+    def stops(name: str) -> None:
+        seen.append(name)
+        if name == "runtime.recorder.recorded":
+            worker.stop()
+
+    with plays.playing("p"), switched_on(stops):
+        for _ in range(3):
+            engine.start("play", {"name": "p"})
+        worker = engine.worker(concurrency=1)
+        assert worker.run() == 0
+    assert "store.claim.before_commit" not in seen[seen.index("runtime.recorder.recorded") :]
+
+
 def test_an_answer_to_commit_that_never_came_is_asked_for_and_nothing_is_done_twice(
     opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
