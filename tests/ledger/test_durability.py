@@ -22,6 +22,7 @@ def test_those_of_postgresql_are_what_the_server_says(postgres: Engine) -> None:
     assert schema.not_durable(postgres) == {name: value for name, value in found.items() if value != "on"}
 
 
+@pytest.mark.serial  # it changes the server
 def test_the_log_of_mariadb_is_looked_at(mariadb: Engine) -> None:
     admin = sqlalchemy.create_engine(make_url(str(mariadb.url)), poolclass=sqlalchemy.NullPool)
     with admin.connect() as db:

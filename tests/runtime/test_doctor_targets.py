@@ -15,6 +15,7 @@ from saga_engine.settings import Settings
 FLUSH = "innodb_flush_log_at_trx_commit"
 
 
+@pytest.mark.serial  # it changes the server
 @pytest.mark.parametrize("target_url", ["mariadb"], indirect=True)
 def test_doctor_warns_of_a_server_that_can_lose_an_effect(tmp_path: Path, dw: str) -> None:
     settings = Settings(store=f"sqlite:///{tmp_path}/saga.db", connections={"dw": dw})
