@@ -78,6 +78,22 @@ def release_rest(db: sa.Connection, incarnation: str, now: datetime) -> None:
 _RELEASE_REST: Final = update(tasks).where(tasks.c.leased_by == bindparam("me")).values(**_HANDED_BACK)
 
 
+def release_crashed(db: sa.Connection, incarnation: str, lease: Lease, now: datetime, runner: str) -> None:
+    """Free a task whose attempt is known to have died with its own process *runner*, while its worker lives on.
+
+    As if a worker had died with it: due at once, one crash more.
+    """
+    hit("store.release.before_write")
+    db.execute(_RELEASE_CRASHED, {"ta": lease[0], "at": lease[1], "me": incarnation, "now": now, "runner": runner})
+
+
+_RELEASE_CRASHED: Final = (
+    update(tasks)
+    .where(_HELD)
+    .values(**_HANDED_BACK, crashes=tasks.c.crashes + 1, **lost_to(bindparam("runner", type_=sa.Text), sa.true()))
+)
+
+
 def held(db: sa.Connection, incarnation: str) -> dict[Lease, bool]:
     """What is leased to an incarnation, and whether its attempt is asked to end. ix_saga_tasks_leased."""
     rows = db.execute(_HELD_BY, {"me": incarnation})

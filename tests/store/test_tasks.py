@@ -73,6 +73,30 @@ def test_an_attempt_that_does_not_end_is_handed_back_with_the_name_of_its_runner
     )
 
 
+def test_an_attempt_that_died_with_its_own_process_leaves_the_task_as_the_death_of_a_worker_does(world: World) -> None:
+    lease = claimed(world)
+    world.now += timedelta(seconds=9)
+    with world.store.write() as db:
+        tasks.release_crashed(db, world.me, lease, world.now, "db-1 pid 4711: its process ended by signal 9")
+    (suspect,) = world.claim("suspect")
+    found = row(world, suspect.name)
+    assert (suspect.attempt, suspect.crashes, found["lost_by"], found["lost_dead"]) == (
+        2,
+        1,
+        "db-1 pid 4711: its process ended by signal 9",
+        True,
+    )
+
+
+def test_an_attempt_that_counts_no_more_is_no_crash_of_the_task(world: World) -> None:
+    name, attempt = claimed(world)
+    before = row(world, name)
+    with world.store.write() as db:
+        tasks.release_crashed(db, world.me, (name, attempt + 1), world.now, "db-1 pid 4711")
+        tasks.release_crashed(db, "somebody", (name, attempt), world.now, "db-1 pid 4711")
+    assert row(world, name) == before
+
+
 def test_the_rest_is_handed_back_and_what_others_hold_is_not(world: World) -> None:
     mine = claimed(world)
     other = World(world.store, world.chart)
