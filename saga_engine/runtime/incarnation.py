@@ -94,6 +94,11 @@ class Incarnation:
         """
         return not self.lost.is_set() and monotonic() < self._trusted_until
 
+    @property
+    def life_file(self) -> Path:
+        """Where this life is locked: processes that belong to it lock it, too (``life.hold``)."""
+        return self._life.path
+
     def end(self, hanging: Collection[Lease] = ()) -> None:
         """End in order, handing everything back; *hanging* are attempts that may go on all the same.
 

@@ -48,7 +48,8 @@ class Life:
                 f"No file for the worker's sign of life can be made in {directory}: {error.strerror}. "
                 "Name a private directory on a local disk in XDG_RUNTIME_DIR."
             ) from error
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # The first byte: the others are for the wardens of its processes, which are part of its life (`hold`).
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1)
         found = os.fstat(file)
         _mine.add((found.st_dev, found.st_ino))
         return cls(path, found.st_dev, found.st_ino, this_boot(), os.getpid(), file)
@@ -62,8 +63,24 @@ class Life:
         os.close(self._file)
 
 
+def hold(path: Path) -> int:
+    """Share the life of the worker whose file *path* is: it is not dead before this process has ended, too.
+
+    Returns the open file, which stays open; OSError where that life is over: somebody may know it by now. The lock is
+    on a byte of its own, at the process id.
+    """
+    file = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    fcntl.lockf(file, fcntl.LOCK_EX, 1, os.getpid())
+    try:
+        fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB, 1)
+    except OSError:  # the worker has it, and whoever looks from now on finds ours, too
+        return file
+    os.close(file)
+    raise ProcessLookupError(f"the worker whose life is {path} has ended")
+
+
 def is_dead(path: Path, device: int, inode: int, boot_id: str) -> bool | None:
-    """True when the process that held this life is gone, False when it is there, None when nobody can tell here.
+    """True when all processes that held this life are gone, False when one is there, None when nobody can tell here.
 
     None for another boot or host, a file that is gone or another one, one we may not open, and a life of this very
     process: then only the lease counts (PROTOCOL, death lock).

@@ -193,3 +193,52 @@ def test_a_directory_that_others_could_have_made_or_can_read_is_refused(
 def test_the_host_has_a_name_and_the_boot_an_id() -> None:
     assert host() == socket.gethostname()
     assert this_boot() == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from saga_engine.runtime.life import hold
+try:
+    hold(Path(sys.argv[2]))
+except OSError as error:
+    print(type(error).__name__, flush=True)
+else:
+    print("holds", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def sharing(seen: Seen) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", HOLD, "", str(seen.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+
+def test_a_life_that_is_shared_lasts_until_the_last_of_its_processes_has_ended(start: Start) -> None:
+    worker, seen = start(STAY)
+    with sharing(seen) as one, sharing(seen) as other:
+        for process in (one, other):
+            assert process.stdout is not None
+            assert process.stdout.readline() == "holds\n"
+        worker.kill()
+        worker.wait()
+        assert is_dead(*seen) is False
+        one.kill()
+        one.wait()
+        assert is_dead(*seen) is False
+        other.kill()
+    assert is_dead(*seen) is True
+
+
+def test_a_life_that_is_over_cannot_be_shared_any_more(start: Start) -> None:
+    """Somebody may have found out by now, and have gone on."""
+    worker, seen = start(STAY)
+    worker.kill()
+    worker.wait()
+    with sharing(seen) as late:
+        assert late.communicate()[0] == "ProcessLookupError\n"
+    assert is_dead(*seen) is True
+    seen.path.unlink()
+    with sharing(seen) as late:
+        assert late.communicate()[0] == "FileNotFoundError\n"
