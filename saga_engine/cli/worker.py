@@ -12,6 +12,7 @@ from saga_engine.cli.here import Here
 from saga_engine.cli.options import Command, Options
 from saga_engine.cli.trouble import CTRL_C
 from saga_engine.errors import WorkerGaveUp
+from saga_engine.runtime.isolation.servers import prefork
 from saga_engine.runtime.worker import GAVE_UP_EXIT, Worker
 
 
@@ -29,6 +30,7 @@ def worker(given: Options, concurrency: int, queues: str, *, until_idle: bool) -
     names = tuple(dict.fromkeys(name.strip() for name in queues.split(",") if name.strip()))
     if not names:
         raise click.BadParameter("name at least one queue", param_hint="--queues")
+    prefork()  # while there is no thread and no connection
     with Here(given, create=True, log_level=0) as here:
         found = here.engine.worker(concurrency=concurrency, queues=names)
         asked = _drains_when_asked(found)

@@ -88,7 +88,7 @@ def lost(draft: Draft, task: Task, loss: e.AttemptLost) -> None:
         else:
             draft.park(task, "W23", moving.still_running(loss.runner), task.ending)
     elif loss.crashes >= draft.budget.crashes:
-        text = f"{loss.crashes} workers died while they held this task; last: {loss.runner}"
+        text = f"{loss.crashes} processes died with this task; last: {loss.runner}"
         draft.park(task, "W24", text, "" if _may_follow(draft, task, loss, "leave") else "retry")
     elif missing and not _may_follow(draft, task, loss, "retry"):
         draft.park(task, "W23", moving.still_running(loss.runner), "retry")

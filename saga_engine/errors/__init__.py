@@ -69,6 +69,7 @@ from saga_engine.errors.target import (
     WriteStays,
 )
 from saga_engine.errors.work import (
+    IsolationFailed,
     WorkerGaveUp,
 )
 
@@ -87,6 +88,7 @@ __all__ = [
     "EventNotFound",
     "ExportDamaged",
     "ExportGone",
+    "IsolationFailed",
     "KeyTaken",
     "LedgerChanged",
     "LedgerError",

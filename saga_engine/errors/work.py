@@ -8,3 +8,7 @@ class WorkerGaveUp(SagaError):
 
     exit_code = 75
     hint = "saga worker"
+
+
+class IsolationFailed(SagaError):
+    """{saga} asks for a process of its own, and cannot have one: {problem}. Nothing of it has run, and nothing is counted."""

@@ -56,6 +56,10 @@ class Claiming:
         """The last look found nothing to run, now or after a back-off; timers may be due later."""
         return self.due.action is None and not self._timer_taken and monotonic() >= self._in_doubt_until
 
+    def is_alone(self, lease: Lease) -> bool:
+        """True for a suspect that was claimed to run alone."""
+        return lease == self._alone
+
     def soon(self, seconds: float = 0.0) -> None:
         """Something will be due in *seconds*."""
         self._next_look = min(self._next_look, monotonic() + seconds)

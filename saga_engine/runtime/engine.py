@@ -17,6 +17,7 @@ from saga_engine.domain.definition.saga import Saga
 from saga_engine.domain.definition.values import Event
 from saga_engine.runtime import ask, look, picture, reasons, starting
 from saga_engine.runtime.deliver import Door
+from saga_engine.runtime.isolation import role
 from saga_engine.runtime.opening import opened
 from saga_engine.runtime.registry import Registry
 from saga_engine.runtime.targets import Targets
@@ -59,6 +60,7 @@ class Engine:
         registry: Registry | None = None,
         create: bool = True,
     ) -> None:
+        role.refuse_engine()
         if not structlog.is_configured():
             log.configure()
         self.settings = settings or Settings(

@@ -18,9 +18,10 @@ from saga_engine.domain.definition.table import NOTICE_RETRY, Run, Undo
 from saga_engine.domain.definition.values import Done, InDoubt, NotDone, UserCode
 from saga_engine.failpoints import hit
 from saga_engine.ledger import mariadb_errors
-from saga_engine.runtime.step import Attempt, Hands, LiveStep, UndoStep
+from saga_engine.runtime.attempt import Attempt
+from saga_engine.runtime.hands import Hands
+from saga_engine.runtime.step import LiveStep, UndoStep
 from saga_engine.settings import redact
-from saga_engine.store import tasks
 
 ERROR_TEXT_MAX: Final = 500
 """Characters of an exception's text that the journal keeps."""
@@ -53,8 +54,7 @@ def _superseded(attempt: Attempt, hands: Hands, text: str) -> e.Report | None:
     A store that cannot be asked now is asked by the next attempt: this one is handed back, for nobody reports for it.
     """
     try:
-        with hands.store.write() as db:
-            counts = tasks.still_held(db, attempt.incarnation, attempt.lease)
+        counts = hands.counts(attempt)
     except STORE_AWAY:
         return None
     failed = e.ActionFailed(*attempt.who, f"the target's ledger is ahead of this store: {text}", park="W21")

@@ -52,3 +52,8 @@ def short(saga: str, tag: str, neighbours: tuple[str, ...] = ()) -> str:
 def _common(one: str, other: str) -> int:
     """How many leading characters two tags share."""
     return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
+def run_id_of(task: str) -> str:
+    """The run of a task: its name begins with it."""
+    return task.partition(".")[0]

@@ -16,7 +16,6 @@ from typing import Any
 from saga_engine import errors
 from saga_engine.domain.chart import Chart
 from saga_engine.domain.definition.saga import Saga
-from saga_engine.domain.definition.table import Run
 from saga_engine.settings import redact
 
 SHOWN_FRAMES = 3
@@ -31,14 +30,16 @@ class Registry:
     def __init__(self, sagas: Iterable[Saga[Any, Any]] = (), broken: Mapping[str, str] | None = None) -> None:
         self.broken: dict[str, str] = dict(broken or {})
         self._by_digest: dict[str, Chart] = {}
+        self._files: dict[str, Path] = {}
         for saga in sagas:
             self.add(saga)
 
-    def add(self, saga: Saga[Any, Any]) -> Chart:
-        """Make a saga known. Refuses what this engine cannot run."""
+    def add(self, saga: Saga[Any, Any], file: Path | None = None) -> Chart:
+        """Make a saga known, and the *file* that it was loaded from."""
         chart = Chart(saga)
-        _refuse(chart)
         known = self._by_digest.setdefault(chart.digest, chart)
+        if file is not None:
+            self._files.setdefault(chart.digest, file)
         twin = next((c for c in self if c.name == chart.name and c.version == chart.version and c is not known), None)
         if twin is not None:
             raise errors.DefinitionError(
@@ -57,6 +58,10 @@ class Registry:
     def by_digest(self, digest: str) -> Chart | None:
         """The chart that a run is pinned to; None where this process has not loaded it."""
         return self._by_digest.get(digest)
+
+    def file_of(self, chart: Chart) -> Path | None:
+        """The workflow file that a chart was loaded from; None where a program has given it."""
+        return self._files.get(chart.digest)
 
     def newest(self, name: str) -> Chart:
         """The highest version of the saga called *name*."""
@@ -80,7 +85,7 @@ def load(path: Path) -> Registry:
             continue
         try:
             for saga in sagas_of(module):
-                registry.add(saga)
+                registry.add(saga, file)
         except Exception as error:  # noqa: BLE001  as above: an annotation may hold anything
             registry.broken[str(file)] = _reason(error, file)
     return registry
@@ -95,7 +100,7 @@ def modules(path: Path) -> Iterator[tuple[Path, ModuleType | str]]:
         found: ModuleType | str
         try:
             with redirect_stdout(sys.stderr):
-                found = _module(file)
+                found = module_of(file)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001  a user's file may raise anything; it is shown to them
@@ -109,7 +114,7 @@ def _files(path: Path) -> list[Path]:
     return sorted(file for file in path.glob("*.py") if not file.name.startswith("_")) if path.is_dir() else []
 
 
-def _module(file: Path) -> ModuleType:
+def module_of(file: Path) -> ModuleType:
     """Import a file under a name of its own, so that two folders may have files of one name."""
     name = f"saga_workflows.{file.stem}"
     spec = importlib.util.spec_from_file_location(name, file)
@@ -137,12 +142,3 @@ def _reason(error: BaseException, file: Path) -> str:
     lines = ", ".join(f"line {frame.lineno}" for frame in where[-SHOWN_FRAMES:])
     text = textwrap.shorten(redact(str(error)), REASON_LETTERS_MAX, placeholder="…")
     return f"{type(error).__name__}: {text}" + (f" ({lines})" if lines else "")
-
-
-def _refuse(chart: Chart) -> None:
-    """What type-checks but cannot be run yet is refused by name, not run in another way."""
-    for name, row in chart.rows.items():
-        if isinstance(row.activity, Run) and row.activity.isolation == "process":
-            raise errors.DefinitionError(
-                f'{chart.name}: {name} asks for isolation="process", which this version cannot give; use "thread"'
-            )

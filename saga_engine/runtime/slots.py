@@ -1,5 +1,8 @@
-"""The attempts that run in this process: started on threads, watched by the clock, ended on request."""
+"""The attempts that a worker runs: on threads or in processes, watched by the clock, ended on request."""
 
+from __future__ import annotations
+
+import os
 from collections.abc import Collection, Iterator
 from datetime import timedelta
 from functools import partial
@@ -13,15 +16,33 @@ from structlog.contextvars import bound_contextvars
 from saga_engine.domain import events as e
 from saga_engine.domain.definition.table import NOTICE_TIMEOUT, Run
 from saga_engine.runtime import executor
-from saga_engine.runtime.step import Attempt, Hands
+from saga_engine.runtime.attempt import Attempt
+from saga_engine.runtime.deliver import Door
+from saga_engine.runtime.hands import StoreHands
+from saga_engine.runtime.isolation.isolation import Isolation
+from saga_engine.runtime.isolation.process import Process
+from saga_engine.runtime.targets import Targets
 from saga_engine.runtime.threads import Threads
+from saga_engine.settings import Settings
 from saga_engine.store.tasks import Lease
 
 CLOSE_SECONDS: Final = 1.0
 """How long the threads of attempts that came back may take to end."""
+KILL_SECONDS: Final = 1.0
+"""How long the process of an attempt may take to end when it is killed; one that hangs in the kernel takes longer."""
+KILLED: Final = "it did not end within the grace of {grace:g} s, and its process was killed"
 
 Came: TypeAlias = tuple[Lease, e.Report | None]
 """An attempt that came back, and its report; None where nobody is to be told."""
+
+
+def slots_of(door: Door, targets: Targets, settings: Settings, store_uuid: str, size: int) -> Slots:
+    """The slots of a worker of this process."""
+    limits = settings.limits
+    hands = StoreHands(door.store, targets, store_uuid, limits.result_bytes_max, settings.exports)
+    return Slots(
+        size, hands, Isolation(door.registry, hands, limits), limits.grace_seconds, f"worker pid {os.getpid()}"
+    )
 
 
 class Slots:
@@ -30,17 +51,20 @@ class Slots:
     Used by one thread, that of the worker; ``held`` may be asked from any.
     """
 
-    def __init__(self, size: int, hands: Hands, grace_seconds: float, runner: str) -> None:
+    def __init__(self, size: int, hands: StoreHands, isolation: Isolation, grace_seconds: float, runner: str) -> None:
         self.size = size
         self.came: SimpleQueue[Came | None] = SimpleQueue()
         """What came back; None only wakes whoever waits here."""
         self._hands = hands
+        self._isolation = isolation
         self._grace = grace_seconds
         self._runner = runner
         self._running: dict[Lease, Attempt] = {}
         self._ending_since: dict[Lease, float] = {}
         self._given_up: dict[Lease, float] = {}
         """Attempts that count no more and whose threads have not come back, with the moment from which they hang."""
+        self._processes: dict[Lease, Process] = {}
+        """Those of them, and of the running, that can be killed."""
         self._threads = Threads(size)
 
     @property
@@ -55,15 +79,22 @@ class Slots:
 
     @property
     def hung(self) -> int:
-        """Slots whose thread has not come back within the grace."""
+        """Slots whose thread has not come back within the grace, nor when its process was killed."""
         now = monotonic()
-        return sum(hangs_from <= now for hangs_from in self._given_up.values())
+        return sum(hangs_from + self._kill_seconds(lease) <= now for lease, hangs_from in self._given_up.items())
 
-    def start(self, attempt: Attempt) -> None:
-        """Run an attempt; a slot is free."""
+    def begin(self, life_file: str) -> None:
+        """Be ready for a life of the worker; its processes will be part of it."""
+        self._isolation.begin(life_file)
+
+    def start(self, attempt: Attempt, *, suspect: bool = False) -> None:
+        """Run an attempt, in a process of its own where its saga asks for it, or a worker has died with it."""
         assert self.free > 0, "an attempt starts only where a slot is free"
         self._running[attempt.lease] = attempt
-        self._threads.submit(partial(self._run, attempt))
+        process = self._isolation.process(attempt, suspect=suspect)
+        if process is not None:
+            self._processes[attempt.lease] = process
+        self._threads.submit(partial(self._run, attempt, process))
 
     def has(self, lease: Lease) -> bool:
         """True while this attempt runs here and counts."""
@@ -85,6 +116,7 @@ class Slots:
         """Forget an attempt that came back; False when it had been given up, and its report counts no more."""
         self._ending_since.pop(lease, None)
         self._given_up.pop(lease, None)
+        self._processes.pop(lease, None)
         return self._running.pop(lease, None) is not None
 
     def ask_to_end(self, leases: Collection[Lease]) -> None:
@@ -109,9 +141,11 @@ class Slots:
     def overdue(self) -> Iterator[e.Report]:
         """Reports of attempts that took too long, and of those that did not end when asked to, one each."""
         now = monotonic()
+        self.kill([lease for lease, hangs_from in self._given_up.items() if hangs_from <= now])
+        self.kill([lease for lease, since in self._ending_since.items() if now - since > self._grace])
         for lease, attempt in list(self._running.items()):
             since = self._ending_since.get(lease)
-            if since is not None and now - since > self._grace:
+            if since is not None and now - since > self._grace + self._kill_seconds(lease):
                 self._give_up(lease, now)
                 structlog.get_logger().warning("attempt.hangs", task=lease[0], attempt=lease[1])
                 yield e.AttemptLost(*attempt.who, crashes=0, known_dead=False, runner=f"{self._runner}, which gave up")
@@ -120,19 +154,32 @@ class Slots:
                 self.ask_to_end([lease])
                 yield e.AttemptTimedOut(*attempt.who, late)
 
+    def kill(self, leases: Collection[Lease]) -> bool:
+        """End the processes of these attempts, with all that they have started; False where none has one."""
+        processes = [self._processes[lease] for lease in leases if lease in self._processes]
+        for process in processes:
+            process.kill(KILLED.format(grace=self._grace))
+        return bool(processes)
+
     def close(self) -> None:
-        """Start nothing more. Threads that hang are left to the end of the process."""
+        """Start nothing more, end every process. Threads that hang are left to the end of the worker's."""
+        self.kill([*self._processes])
+        self._isolation.close()
         self._threads.close(0.0 if self._given_up or self._running else CLOSE_SECONDS)
 
     def _give_up(self, lease: Lease, hangs_from: float) -> None:
         """The thread cannot be ended: its slot is lost until it comes back by itself."""
         del self._running[lease]
+        self._ending_since.pop(lease, None)
         self._given_up[lease] = hangs_from
 
-    def _run(self, attempt: Attempt) -> None:
+    def _kill_seconds(self, lease: Lease) -> float:
+        return KILL_SECONDS if lease in self._processes else 0.0
+
+    def _run(self, attempt: Attempt, process: Process | None) -> None:
         with bound_contextvars(run=attempt.run.run_id, state=attempt.task.state, attempt=attempt.task.attempt):
             try:
-                report = executor.run(attempt, self._hands)
+                report = executor.run(attempt, self._hands) if process is None else process.run()
             except BaseException as error:  # noqa: BLE001  a bug of ours must not leave the run waiting for ever
                 structlog.get_logger().error("attempt.broke", error=executor.told(error))
                 report = e.ActionFailed(*attempt.who, executor.told(error))

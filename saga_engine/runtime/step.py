@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Event as Flag
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -14,75 +12,29 @@ import structlog
 from pydantic import BaseModel
 
 from saga_engine import errors
-from saga_engine.domain.chart import Chart, Recorded
+from saga_engine.domain.chart import Recorded
 from saga_engine.domain.codec import canonical
 from saga_engine.domain.definition.facts import Log, Step
 from saga_engine.domain.definition.functions import model_of
 from saga_engine.domain.definition.values import Connection
-from saga_engine.domain.snapshot import Snapshot, Task
 from saga_engine.ledger import effect as ledger_effect
 from saga_engine.ledger import undo as ledger_undo
 from saga_engine.ledger.connect import session
 from saga_engine.ledger.heads import Key
 from saga_engine.ledger.schema import identity
 from saga_engine.ledger.traces import left_traces
+from saga_engine.runtime.attempt import Attempt
+from saga_engine.runtime.hands import Hands
 from saga_engine.runtime.life import host
-from saga_engine.runtime.targets import Targets
-from saga_engine.settings import Exports
-from saga_engine.store import effects, hosts, tasks
-from saga_engine.store.connect import Store, retrying
-from saga_engine.store.tasks import Lease
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
 NOTE_SECONDS: Final = 0.5
 """How often an attempt writes a sign of life at most; a checkpoint is always written."""
-TOUCHES_MAX: Final = 3
 
 M = TypeVar("M", bound=BaseModel)
 N = TypeVar("N", bound=BaseModel | None)
-
-
-@dataclass(slots=True)
-class Attempt:
-    """One lease of one task, as its worker knows it. ``ends`` is set when nobody wants the result any more."""
-
-    run: Snapshot
-    task: Task
-    chart: Chart
-    incarnation: str
-    ends: Flag = field(default_factory=Flag)
-    gone: Flag = field(default_factory=Flag)
-    """The lease is lost: nothing of this attempt counts any more."""
-    started: float = field(default_factory=monotonic)
-    heard: float = field(default_factory=monotonic)
-    """When it last gave a sign of life, on the worker's own clock."""
-    timed_out: bool = False
-
-    noted: float = 0.0
-    """When it last wrote to its row in the store."""
-
-    @property
-    def lease(self) -> Lease:
-        """The task's name and the attempt."""
-        return self.task.name, self.task.attempt
-
-    @property
-    def who(self) -> tuple[str, int, str]:
-        """What every report of it begins with."""
-        return self.task.name, self.task.attempt, self.incarnation
-
-
-@dataclass(frozen=True, slots=True)
-class Hands:
-    """What attempts share: the store, the targets, this store's name in ledgers, the limit of a result in bytes."""
-
-    store: Store
-    targets: Targets
-    store_uuid: str
-    result_bytes_max: int
-    exports: Exports
 
 
 class LiveStep(Step[Any]):
@@ -105,13 +57,11 @@ class LiveStep(Step[Any]):
     @property
     def cancelled(self) -> bool:
         """True once nobody wants this attempt's result."""
-        return self._of.ends.is_set() or self._of.gone.is_set()
+        return self._hands.cancelled(self._of)
 
     def heartbeat(self) -> None:
         """Say "still alive"; raises ``AttemptEnded`` once this attempt no longer counts. Costs no statement."""
-        self._of.heard = monotonic()
-        if self._of.gone.is_set():
-            raise errors.AttemptEnded
+        self._require(self._hands.heard(self._of))
 
     def progress(self, done: int, total: int | None = None, unit: str = "") -> None:
         """Show how far the attempt is; written at most every half a second."""
@@ -128,19 +78,15 @@ class LiveStep(Step[Any]):
 
     def last_checkpoint(self, kind: type[M]) -> M | None:
         """What an earlier attempt kept."""
-        with self._hands.store.read() as db:
-            text = tasks.checkpoint_of(db, self._of.task.name)
+        text = self._hands.checkpoint(self._of)
         return None if text is None else kind.model_validate_json(text)
 
     def folder(self) -> Path:
         """The folder of this run's files; not shared between hosts, it binds the run to this one."""
         self.heartbeat()
-        of, store = self._of, self._hands.store
         if not self._hands.exports.shared:
-            bound = retrying(store, lambda db: hosts.bind(db, self.run_id, host(), of.incarnation, of.lease))
-            if bound is None:
-                of.gone.set()
-                raise errors.AttemptEnded
+            bound = self._hands.bind(self._of)
+            self._require(bound)
             if bound != host():
                 raise errors.SagaError(f"the files of this run are on {bound}; start a worker there")
         return self._hands.exports.dir.absolute() / self.run_id
@@ -176,11 +122,10 @@ class LiveStep(Step[Any]):
     def _note(self, **hints: str) -> None:
         """Write hints to the task's row, fenced. They are hints: a store that is away does not fail the step."""
         self.heartbeat()
-        of, store = self._of, self._hands.store
         hints, self._unsaid = {**self._unsaid, **hints}, {}
-        of.noted = monotonic()
+        self._of.noted = monotonic()
         try:
-            counts = retrying(store, lambda db: tasks.note(db, of.incarnation, of.lease, store.clock(db), **hints))
+            counts = self._hands.note(self._of, hints)
         except errors.StoreError as error:
             self.log.warning("attempt.hint_lost", reason=str(error))
             return
@@ -209,21 +154,10 @@ class LiveStep(Step[Any]):
         found = identity(engine)
         if found is None:
             raise errors.LedgerMissing(connection=connection)
-        seen = effects.Touch(self.run_id, self.key, connection, found)
-        kept = self._touched_for_sure(seen)
+        kept = self._hands.touch(self._of, self.key, connection, found)
         self._require(kept)
         self._kept[connection] = kept or ""
         return self._kept[connection]
-
-    def _touched_for_sure(self, seen: effects.Touch) -> str | None:
-        """After an unknown outcome the same question is asked again, under the same lock: the answer tells."""
-        of, store = self._of, self._hands.store
-        for _ in range(TOUCHES_MAX - 1):
-            try:
-                return retrying(store, lambda db: effects.touch(db, seen, of.incarnation, of.lease))
-            except errors.OutcomeUnknown:
-                continue
-        return retrying(store, lambda db: effects.touch(db, seen, of.incarnation, of.lease))
 
 
 class UndoStep(LiveStep):
@@ -259,8 +193,7 @@ class UndoStep(LiveStep):
 
     def _touched(self) -> dict[str, str]:
         if not self._kept:
-            with self._hands.store.read() as db:
-                self._kept.update(effects.touched(db, self.key))
+            self._kept.update(self._hands.touched(self.key))
         return self._kept
 
     def _undo_key(self, connection: str) -> Key:

@@ -35,11 +35,13 @@ class Targets:
         """The engine of the connection *name*; ``SettingsError`` where nobody has named it, or it is the store."""
         with self._lock:
             if name not in self._open:
-                url = self._settings.connection(name).get_secret_value()
-                engine = open_target(name, url, lease=self._lease)
-                self._refuse_store(name, engine.url)
-                self._open[name] = engine
+                self._open[name] = self._opened(name)
             return self._open[name]
+
+    def url(self, name: str) -> str:
+        """The URL behind *name*, with its secret, for a process of ours; refused where ``engine`` is."""
+        self.engine(name)
+        return self._settings.connection(name).get_secret_value()
 
     def ledger(self, name: str) -> str | None:
         """The uuid of the connection's ledger, None where it has none; ``ConnectionFailed`` where nobody answers."""
@@ -65,6 +67,11 @@ class Targets:
             for engine in self._open.values():
                 engine.dispose()
             self._open.clear()
+
+    def _opened(self, name: str) -> sa.Engine:
+        engine = open_target(name, self._settings.connection(name).get_secret_value(), lease=self._lease)
+        self._refuse_store(name, engine.url)
+        return engine
 
     def _refuse_store(self, name: str, url: sa.URL) -> None:
         """A step that wrote to the store's file would wait for the engine's own lock, and might drop its tables."""

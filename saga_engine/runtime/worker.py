@@ -12,15 +12,16 @@ from saga_engine import errors
 from saga_engine.domain import events as e
 from saga_engine.domain.snapshot import ACTIONS, Snapshot, Task
 from saga_engine.failpoints import hit
+from saga_engine.runtime.attempt import Attempt
 from saga_engine.runtime.chaining import Chaining
 from saga_engine.runtime.claiming import Claiming
 from saga_engine.runtime.deliver import Door
 from saga_engine.runtime.executor import STORE_AWAY
+from saga_engine.runtime.ids import run_id_of
 from saga_engine.runtime.incarnation import Incarnation, Serves
 from saga_engine.runtime.life import host, runtime_directory
 from saga_engine.runtime.recorder import Recorded, Recorder
-from saga_engine.runtime.slots import Slots
-from saga_engine.runtime.step import Attempt, Hands
+from saga_engine.runtime.slots import KILL_SECONDS, slots_of
 from saga_engine.runtime.targets import Targets
 from saga_engine.settings import Settings
 from saga_engine.store import tasks
@@ -45,8 +46,7 @@ class Worker:
     ) -> None:
         self._door, self._store, self._limits = door, door.store, settings.limits
         self._queues = queues
-        hands = Hands(door.store, targets, store_uuid, settings.limits.result_bytes_max, settings.exports)
-        self._slots = Slots(slots, hands, settings.limits.grace_seconds, f"worker pid {os.getpid()}")
+        self._slots = slots_of(door, targets, settings, store_uuid, slots)
         self._stopping = False
         self._runs: dict[str, Snapshot] = {}
         """Snapshots of the runs that this worker holds a task of."""
@@ -80,6 +80,7 @@ class Worker:
         loaded = {f"{chart.name} v{chart.version}": pins[chart.digest] for chart in self._door.registry}
         serves = Serves(self._queues, loaded, self._door.registry.broken, self._slots.size)
         self._me = Incarnation(self._store, self._limits, runtime_directory(), serves, os.getpid(), self._mine)
+        self._slots.begin(str(self._me.life_file))
         self._chaining = Chaining(self._door, self._me)
         self._recorder = Recorder(self._door, self._me.id, self._leases)
         menu = Menu(self._queues, tuple(pins.values()), host())
@@ -133,18 +134,18 @@ class Worker:
 
     def _must_tell(self, failed: e.ActionFailed) -> bool:
         """A failure on which somebody waits, or that no later attempt can mend: it is recorded in a drain, too."""
-        run = self._runs.get(_run_id(failed.task))
+        run = self._runs.get(run_id_of(failed.task))
         task = run.task(failed.task) if run else None
-        if run is None or task is None or failed.park or task.ending:
+        if run is None or task is None:
             return True
-        return self._chaining.is_manual(run, task)
+        return bool(failed.park or task.ending) or self._chaining.is_manual(run, task)
 
     def _record(self) -> None:
         """Decide and record one report of each run; the others wait for the next round."""
         first: dict[str, e.Report] = {}
         later: list[e.Report] = []
         for report in self._reports[: self._limits.batch_rows]:
-            run_id = _run_id(report.task)
+            run_id = run_id_of(report.task)
             if run_id in first:
                 later.append(report)
             else:
@@ -158,7 +159,7 @@ class Worker:
         self._reports = outcome.moved + later
         for recorded in outcome.done:
             self._go_on(recorded)
-        self._load([_run_id(report.task) for report in outcome.moved])
+        self._load([run_id_of(report.task) for report in outcome.moved])
 
     def _go_on(self, recorded: Recorded) -> None:
         """Start what the run has leased to this worker by now; forget a run that it holds nothing of."""
@@ -188,10 +189,11 @@ class Worker:
     def _start(self, run: Snapshot, task: Task) -> None:
         """Run an attempt, if this worker may; else hand it back, not started."""
         hit("runtime.attempt.start")
+        attempt = Attempt(run, task, self._door.chart(run), self._me.id)
         if self._stopping or not self._me.trusted or self._slots.free <= 0:
-            self._returned.append((task.name, task.attempt))
+            self._returned.append(attempt.lease)
         else:
-            self._slots.start(Attempt(run, task, self._door.chart(run), self._me.id))
+            self._slots.start(attempt, suspect=self._claiming.is_alone(attempt.lease))
 
     def _give_back(self) -> None:
         """Release what was not started, or ended without a report; nothing is counted."""
@@ -202,9 +204,8 @@ class Worker:
 
     def _leases(self, run: Snapshot, head: Task) -> bool:
         """Whether the next task of a run is recorded already leased to this worker."""
-        if self._stopping or self._claiming.holds_back:
-            return False
-        return self._chaining.goes_on(run, head, backlog=self._claiming.backlog)
+        may = not (self._stopping or self._claiming.holds_back)
+        return may and self._chaining.goes_on(run, head, backlog=self._claiming.backlog)
 
     def _claim(self) -> None:
         """Take what is due; what was claimed before and not looked at comes first."""
@@ -263,6 +264,7 @@ class Worker:
     def _drain(self) -> None:
         """Give running attempts the grace, record what comes, hand back the rest; the release is the last write."""
         self._stopping = True
+        self._slots.tell_all()
         try:
             if not self._me.lost.is_set():
                 self._wind_down()
@@ -274,15 +276,10 @@ class Worker:
             self._me.end(hanging)
 
     def _wind_down(self) -> None:
-        """Until everything has come back, or the grace is over."""
-        self._slots.tell_all()
-        until = monotonic() + self._limits.grace_seconds
-        while True:
-            self._record()
-            self._give_back()
-            if not (self._slots.busy or self._reports) or monotonic() >= until:
-                break
-            self._listen()
+        """Until everything has come back, or the grace is over and what can be killed is killed."""
+        self._until_back(self._limits.grace_seconds)
+        if self._slots.kill(self._slots.held()):
+            self._until_back(KILL_SECONDS)
         self._reports += [
             e.ActionFailed(*attempt.who, STOPPED.format(pid=os.getpid()))
             for attempt in self._slots.attempts()
@@ -290,7 +287,11 @@ class Worker:
         ]
         self._record()
 
-
-def _run_id(task: str) -> str:
-    """A task's name begins with its run."""
-    return task.partition(".")[0]
+    def _until_back(self, seconds: float) -> None:
+        until = monotonic() + seconds
+        while True:
+            self._record()
+            self._give_back()
+            if not (self._slots.busy or self._reports) or monotonic() >= until:
+                return
+            self._listen()

@@ -53,6 +53,8 @@ class Limits(BaseModel):
     """How many deferred events a run keeps; the next sender is refused."""
     deferred_days: PositiveFloat = 7.0
     """How long a deferred event waits for a state that takes it."""
+    memory_mib: PositiveInt | None = None
+    """How much memory, in MiB, a step in a process of its own may use; None: what there is."""
 
     @model_validator(mode="after")
     def _renews_in_time(self) -> Self:

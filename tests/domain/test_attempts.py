@@ -267,7 +267,7 @@ def test_a_task_that_ended_three_workers_is_parked() -> None:
     run.lost(crashes=2)
     assert run.line == ["step A: attempt 1"]
     run.lost(crashes=3, known_dead=True)
-    assert run.run.tasks[0].parked == Parked("W24", "3 workers died while they held this task; last: db-2 pid 7")
+    assert run.run.tasks[0].parked == Parked("W24", "3 processes died with this task; last: db-2 pid 7")
     run.tell(RETRY)
     assert run.line == ["step A: due 0:00:00"]
 

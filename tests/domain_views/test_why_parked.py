@@ -263,7 +263,7 @@ def test_w24_a_task_that_kills_its_worker() -> None:
     run = tell(POLL, run, e.AttemptLost("run.3.1", 1, ME, 3, known_dead=False, runner="db-2 pid 7"))
 
     assert told(POLL, run).splitlines()[:3] == [
-        "W24 LOADING kills its worker: 3 workers died while they held this task; last: db-2 pid 7",
+        "W24 LOADING kills its worker: 3 processes died with this task; last: db-2 pid 7",
         "  task run.3.1, set aside at attempt 1",
         "  > saga retry migrate-7f3k2: make sure that it has ended (or end it), then this tries it again",
     ]
@@ -273,7 +273,7 @@ def test_what_set_it_aside_does_not_hide_the_last_error() -> None:
     failed = broken(POLL, loading(), "OSError: disk full")
     head = failed.head()
     assert head is not None
-    aside = replace(head, due_at=None, parked=Parked("W24", "3 workers died"))
+    aside = replace(head, due_at=None, parked=Parked("W24", "3 processes died"))
     run = replace(failed, tasks=tuple(aside if task is head else task for task in failed.tasks))
 
     assert told(POLL, run).splitlines()[1:3] == [

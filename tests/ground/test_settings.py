@@ -62,6 +62,7 @@ def test_the_limits_are_the_constants_of_semantics() -> None:
         "result_bytes_max": 1_048_576,
         "inbox_max": 1_000,
         "deferred_days": 7,
+        "memory_mib": None,
     }
 
 

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,9 +46,9 @@ def project_of(tmp_path: Path, nursery: Nursery, fresh_url: FreshUrl) -> Iterato
     """Ask `project_of("sqlite", "postgresql", lease_seconds=1)` for a project with this store, target and limits."""
     with ExitStack() as projects:
 
-        def project_of(store: str, target: str = "sqlite", **limits: float) -> Project:
+        def project_of(store: str, target: str = "sqlite", **given: Any) -> Project:
             folder = tmp_path / "project"
-            project = Project(folder, nursery, fresh_url(store, "saga"), fresh_url(target, "target"), **limits)
+            project = Project(folder, nursery, fresh_url(store, "saga"), fresh_url(target, "target"), **given)
             projects.callback(project.close)
             return project
 

@@ -21,6 +21,7 @@ import psycopg  # noqa: F401  SQLAlchemy would import it in each child
 from saga_engine import failpoints, log
 from saga_engine.runtime import registry
 from saga_engine.runtime.engine import Engine
+from saga_engine.runtime.isolation.servers import prefork
 from saga_engine.settings import load
 from tests.kill import planted, votes
 
@@ -28,20 +29,31 @@ WORKFLOWS: Final = Path(__file__).parent / "workflows"
 BROKE: Final = 70
 
 
-def opened(folder: str) -> Engine:
-    """The engine of the project in *folder*; what this process logs goes to a file there."""
+def enter(folder: str) -> None:
+    """Be in the project in *folder*; what this process logs goes to a file there."""
     os.chdir(folder)
     log_file = os.open("worker.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log_file, 1)
     os.dup2(log_file, 2)
     log.configure()
+
+
+def opened(folder: str) -> Engine:
+    """The engine of the project in *folder*."""
+    enter(folder)
+    return engine_here()
+
+
+def engine_here() -> Engine:
     settings = load(Path.cwd())
     return Engine(settings=settings, registry=registry.load(settings.workflows), create=False)
 
 
 def work(order: dict[str, Any]) -> int:
     """Be a worker."""
-    with opened(order["folder"]) as engine, failpoints.switched_on(order["points"]):
+    enter(order["folder"])
+    prefork()
+    with engine_here() as engine, failpoints.switched_on(order["points"]):
         for bug in order["planted"]:
             planted.BUGS[bug]()
         worker = engine.worker(concurrency=order["concurrency"])

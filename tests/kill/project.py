@@ -41,12 +41,14 @@ GOING: Final = ["out", "home", "hotel", "car"]
 class Project:
     """See above. Everything goes through its ``engine``, as the command line does."""
 
-    def __init__(self, folder: Path, nursery: Nursery, store: str, target: str, **limits: float) -> None:
+    def __init__(
+        self, folder: Path, nursery: Nursery, store: str, target: str, workflows: Path = WORKFLOWS, **limits: float
+    ) -> None:
         self.folder = folder
         self.nursery = nursery
         folder.mkdir(parents=True)
         people = ", ".join(f'"{person}"' for person in PEOPLE)
-        text = SETTINGS.format(store=store, workflows=WORKFLOWS, target=target, people=people)
+        text = SETTINGS.format(store=store, workflows=workflows, target=target, people=people)
         bounds = "".join(f"{name} = {value}\n" for name, value in {**LIMITS, **limits}.items())
         (folder / "saga.toml").write_text(text + bounds)
         self.processes: list[Forked | Command] = []

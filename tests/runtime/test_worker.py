@@ -355,7 +355,7 @@ def test_a_task_with_which_three_workers_died_waits_for_a_person(opened: Opened)
         engine.work(until_idle=True)
         (task,) = engine.get(run).tasks
         assert (task.parked, play.told) == ("W24", [])
-        assert task.error == "3 workers died while they held this task; last: db-1 pid 7"
+        assert task.error == "3 processes died with this task; last: db-1 pid 7"
         engine.retry(run, actor="ann")
         engine.work(until_idle=True)
     assert engine.get(run).status == "completed"
