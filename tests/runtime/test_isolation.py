@@ -1,0 +1,210 @@
+"""A step in a process of its own is the same step: the same results, failures and refusals, in the same words."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import textwrap
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from saga_engine import errors
+from saga_engine.runtime import registry
+from saga_engine.runtime.engine import Engine
+from saga_engine.runtime.isolation import linux
+from saga_engine.settings import Exports, Settings
+from tests.runtime import isolated, plays
+from tests.runtime.conftest import SHORT, Opened, loaded, working
+from tests.runtime.isolated import ACTS
+
+PASSWORD_URL = "postgresql+psycopg://ann:geheim@127.0.0.1:1/none"
+ATTEMPTS = ("ActionSucceeded", "ActionFailed", "AttemptTimedOut", "AttemptLost")
+
+
+def told(engine: Engine, run: str) -> tuple[Any, ...]:
+    """How a run has gone, without what differs from run to run: names, and the process that it ran in."""
+    found = engine.get(run)
+    attempts = [line.event for line in engine.history(run) if line.kind in ATTEMPTS]
+    events = [
+        {
+            name: re.sub(r"process \d+", "process", str(value))
+            for name, value in event.items()
+            if name not in ("task", "incarnation")
+        }
+        for event in attempts
+    ]
+    return found.state, found.status, [(task.parked, task.error, task.failures) for task in found.tasks], events
+
+
+def first_process(engine: Engine, run: str) -> str:
+    value = next(line.event["value"] for line in engine.history(run) if line.kind == "ActionSucceeded")
+    return str(json.loads(value)["text"])
+
+
+@pytest.mark.parametrize(
+    ("made_url", "target_url"), [("sqlite", "postgresql"), ("postgresql", "sqlite")], indirect=True
+)
+def test_a_step_comes_to_the_same_on_a_thread_and_in_a_process(
+    made_url: str, target_url: str, dw: str, tmp_path: Path
+) -> None:
+    bare = f"sqlite:///{tmp_path / 'bare.db'}"
+    settings = Settings(
+        store=made_url,
+        connections={"dw": dw, "bare": bare, "away": PASSWORD_URL, "own": made_url},
+        limits=SHORT.model_copy(update={"result_bytes_max": 2_000, "lease_seconds": 10}),
+        exports=Exports(dir=tmp_path / "exports"),
+    )
+    sagas = [isolated.on_a_thread, isolated.in_a_process, isolated.probed_on_a_thread, isolated.probed_in_a_process]
+    acts = [act for act in ACTS if act != "writes to the store" or made_url.startswith("sqlite")]
+    pairs = [("on_a_thread", "in_a_process", act) for act in acts]
+    pairs += [("probed_on_a_thread", "probed_in_a_process", how) for how in ("done", "in doubt")]
+    with Engine(sagas=sagas, settings=settings) as engine, capture_logs() as logged:
+        runs = [[engine.start(saga, {"how": how, "n": 5}).id for saga in pair] for *pair, how in pairs]
+        engine.work(until_idle=True)
+        for (*_, how), (thread, process) in zip(pairs, runs, strict=True):
+            assert (how, told(engine, process)) == (how, told(engine, thread))
+        processes = [first_process(engine, process) for _, process in runs[: len(acts)]]
+        assert {first_process(engine, thread) for thread, _ in runs[: len(acts)]} == {f"process {os.getpid()}"}
+        [secret] = [process for (*_, how), (_, process) in zip(pairs, runs, strict=True) if how == "tells a secret"]
+        assert "the password is ***" in str(told(engine, secret))
+    assert len({f"process {os.getpid()}", *processes}) == len(acts) + 1, "each attempt has a process of its own"
+    assert loaded(dw) == ["x", "x"]
+    said = Counter((line["how"], line["attempt"]) for line in logged if line["event"] == "step.acts")
+    assert {how for how, _ in said} == set(acts)
+    assert set(said.values()) == {2}, "what a child logs comes out here"
+
+
+def in_a_function() -> Any:
+    return isolated.made("in_a_function", "process")
+
+
+def test_a_saga_that_a_process_could_not_load_is_refused_before_a_worker_begins(opened: Opened) -> None:
+    engine = opened(in_a_function())
+    with pytest.raises(errors.DefinitionError) as refused:
+        engine.work(until_idle=True)
+    assert str(refused.value) == (
+        'in_a_function asks for isolation="process": a process of its own cannot load it: it has to stand at module '
+        "level of a file, not be made by a function"
+    )
+    assert engine.workers() == []
+
+
+def test_nothing_is_isolated_where_there_is_no_linux(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linux, "HERE", False)
+    with pytest.raises(errors.DefinitionError, match="that needs Linux"):
+        opened(isolated.in_a_process).worker()
+
+
+WORKFLOW = """
+import os
+import threading
+from enum import Enum, auto
+from saga_engine import Frozen, Outcome, Retry, Saga, Step, minutes, seconds
+{before}
+class S(Enum):
+    ONE = auto(); BACK = auto(); DONE = auto(); UNDONE = auto()
+class Given(Frozen):
+    n: int = 0
+class Value(Frozen):
+    pid: int
+def one(step: Step[Given]) -> Value:
+    {body}
+    return Value(pid=os.getpid())
+def undo(step: Step[Given], was: Outcome[Value]) -> None: ...
+flow = Saga("flow", version=1, states=S, input=Given, start=S.ONE)
+flow.at(S.ONE).run(one, isolation="process", timeout=minutes({minutes}), retry=Retry(2, first=seconds(0.01))).undo(
+    undo).then(S.DONE, failed=S.BACK)
+flow.rolls_back(S.BACK).to(S.UNDONE)
+flow.final(S.DONE, S.UNDONE)
+"""
+
+
+def written(folder: Path, before: str = "", body: str = "pass", minutes: int = 1) -> Path:
+    folder.mkdir(exist_ok=True)
+    file = folder / "flow.py"
+    file.write_text(textwrap.dedent(WORKFLOW.format(before=before, body=body, minutes=minutes)))
+    return file
+
+
+def at_file(url: str, file: Path) -> Engine:
+    settings = Settings(store=url, limits=SHORT, workflows=file)
+    return Engine(settings=settings, registry=registry.load(file))
+
+
+def waits_because(engine: Engine) -> str:
+    """Why the run's step is not done, once a worker has tried; nothing is counted."""
+    run = engine.start("flow", {}).id
+    with working(engine):
+        plays.until(lambda: engine.get(run).tasks[0].error)
+    [task] = engine.get(run).tasks
+    assert (task.failures, task.crashes, task.leased_by) == (0, 0, None)
+    return task.error
+
+
+def test_a_file_that_has_changed_since_the_worker_loaded_it_is_not_run(made_url: str, tmp_path: Path) -> None:
+    file = written(tmp_path / "w")
+    with at_file(made_url, file) as engine:
+        written(tmp_path / "w", minutes=2)
+        assert waits_because(engine) == (
+            "IsolationFailed: flow asks for a process of its own, and cannot have one: the file has changed since this "
+            "worker loaded it: start the worker again. Nothing of it has run, and nothing is counted."
+        )
+
+
+def test_a_step_is_what_it_was_when_its_worker_began(room_url: str, tmp_path: Path) -> None:
+    file = written(tmp_path / "w")
+    with at_file(room_url, file) as engine, capture_logs() as logged, working(engine):
+        plays.until(lambda: any(line["event"] == "isolation.loaded" for line in logged))
+        written(tmp_path / "w", body="1 / 0")
+        run = engine.start("flow", {}).id
+        plays.until(lambda: engine.get(run).ended)
+        assert engine.get(run).status == "completed"
+
+
+@pytest.mark.parametrize(
+    ("before", "told"),
+    [
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        (
+            "threading.Thread(target=threading.Event().wait, daemon=True).start()",
+            "has started a thread, and a process with threads cannot be forked safely",
+        ),
+        ("from saga_engine.runtime.engine import Engine; Engine('sqlite:///x.db')", "this file makes an Engine while"),
+        ("os._exit(1)", "the process that it is forked from could not be started, or has ended"),
+    ],
+    ids=["it fails", "it starts a thread", "it makes an engine", "it exits"],
+)
+def test_a_file_that_a_fork_server_cannot_load_is_not_run(
+    room_url: str, tmp_path: Path, before: str, told: str
+) -> None:
+    file = written(tmp_path / "w")
+    with at_file(room_url, file) as engine:
+        written(tmp_path / "w", before=before)
+        assert told in waits_because(engine)
+
+
+def test_a_fork_server_that_was_killed_is_started_again(room_url: str, tmp_path: Path) -> None:
+    file = written(tmp_path / "w", body="while step.attempt == 1: pass")
+    with at_file(room_url, file) as engine:
+        run = engine.start("flow", {}).id
+        with capture_logs() as logged, working(engine):
+            plays.until(lambda: any(line["event"] == "attempt.isolated" for line in logged))
+            [first] = [line["pid"] for line in logged if line["event"] == "attempt.isolated"]
+            server = parent(parent(first))
+            assert parent(server) == os.getpid()
+            os.kill(server, signal.SIGKILL)
+            plays.until(lambda: engine.get(run).ended)
+        assert not Path(f"/proc/{first}").exists()
+        assert engine.get(run).status == "completed"
+        failed = [line.event["error"] for line in engine.history(run) if line.kind == "ActionFailed"]
+        assert failed == ["its process ended by signal 9 (SIGKILL)"]
+
+
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
