@@ -131,9 +131,13 @@ def resolve(door: Door, run: str, found: e.Resolved, result: Mapping[str, Any] |
 def reply(door: Door, before: Snapshot, decision: Decision) -> Reply:
     """Where the run was and is."""
     after = decision.after
+    try:
+        name = door.names.short(after.run_id, after.saga)
+    except errors.StoreError:
+        name = after.run_id  # what was asked for is recorded: nobody may hear that the store could not be reached
     return Reply(
         run_id=after.run_id,
-        run=door.names.short(after.run_id, after.saga),
+        run=name,
         source=before.state,
         state=after.state,
         status=after.status,

@@ -38,7 +38,7 @@ class Claiming:
         self.backlog = False
         """More is due than this worker could take at its last look."""
         self._store, self._limits, self._me, self._menu, self._mine = store, limits, incarnation, menu, mine
-        self._keeper = Keeper(store, incarnation)
+        self._keeper = Keeper(store, incarnation, limits.renew_seconds)
         self._next_look = self._next_death = self._next_round = self._next_findings = 0.0
         self._last_claim = 0.0
         self._timer_taken = True
@@ -55,6 +55,10 @@ class Claiming:
     def idle(self) -> bool:
         """The last look found nothing to run, now or after a back-off; timers may be due later."""
         return self.due.action is None and not self._timer_taken and monotonic() >= self._in_doubt_until
+
+    def store_was_away(self) -> None:
+        """What could not be renewed meanwhile is not taken for dead at once."""
+        self._keeper.store_was_away()
 
     def soon(self, seconds: float = 0.0) -> None:
         """Something will be due in *seconds*."""

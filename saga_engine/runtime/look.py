@@ -35,6 +35,16 @@ if TYPE_CHECKING:
 PAGE_MAX = 1_000
 
 
+def started(door: Door, run_id: str) -> RunView:
+    """The run that has just been recorded. OutcomeUnknown where it cannot be read: nobody may take it for not begun."""
+    try:
+        return run(door, run_id)
+    except (errors.StoreUnreachable, errors.StoreBusy) as error:
+        raise errors.OutcomeUnknown(
+            f"The run {run_id} has begun, but the store does not answer any more: {error.facts.get('reason', error)}"
+        ) from error
+
+
 def run(door: Door, run_id: str) -> RunView:
     """The run as it stands."""
     with door.store.read() as db:

@@ -30,7 +30,7 @@ from saga_engine.runtime.life import host
 from saga_engine.runtime.targets import Targets
 from saga_engine.settings import Exports
 from saga_engine.store import effects, hosts, tasks
-from saga_engine.store.connect import Store, retrying
+from saga_engine.store.connect import Store, certain, retrying
 from saga_engine.store.tasks import Lease
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 NOTE_SECONDS: Final = 0.5
 """How often an attempt writes a sign of life at most; a checkpoint is always written."""
-TOUCHES_MAX: Final = 3
 
 M = TypeVar("M", bound=BaseModel)
 N = TypeVar("N", bound=BaseModel | None)
@@ -137,7 +136,7 @@ class LiveStep(Step[Any]):
         self.heartbeat()
         of, store = self._of, self._hands.store
         if not self._hands.exports.shared:
-            bound = retrying(store, lambda db: hosts.bind(db, self.run_id, host(), of.incarnation, of.lease))
+            bound = certain(store, lambda db: hosts.bind(db, self.run_id, host(), of.incarnation, of.lease))
             if bound is None:
                 of.gone.set()
                 raise errors.AttemptEnded
@@ -210,20 +209,11 @@ class LiveStep(Step[Any]):
         if found is None:
             raise errors.LedgerMissing(connection=connection)
         seen = effects.Touch(self.run_id, self.key, connection, found)
-        kept = self._touched_for_sure(seen)
+        of = self._of
+        kept = certain(self._hands.store, lambda db: effects.touch(db, seen, of.incarnation, of.lease))
         self._require(kept)
         self._kept[connection] = kept or ""
         return self._kept[connection]
-
-    def _touched_for_sure(self, seen: effects.Touch) -> str | None:
-        """After an unknown outcome the same question is asked again, under the same lock: the answer tells."""
-        of, store = self._of, self._hands.store
-        for _ in range(TOUCHES_MAX - 1):
-            try:
-                return retrying(store, lambda db: effects.touch(db, seen, of.incarnation, of.lease))
-            except errors.OutcomeUnknown:
-                continue
-        return retrying(store, lambda db: effects.touch(db, seen, of.incarnation, of.lease))
 
 
 class UndoStep(LiveStep):

@@ -105,6 +105,7 @@ class Worker:
         except STORE_AWAY as error:
             # What was done is kept in memory and recorded when the store is back, or refused by the fence.
             structlog.get_logger().warning("store.away", reason=str(error))
+            self._claiming.store_was_away()
             self._pause(STORE_PAUSE_SECONDS)
 
     def _listen(self) -> None:

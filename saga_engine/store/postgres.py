@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, create_engine, func, select
+from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import URL
 
 from saga_engine.errors import StoreUnreachable
+from saga_engine.store.patience import Patience
 from saga_engine.store.transactions import Store, swallowed
 
 NAMES = frozenset({"postgres", "postgresql", "postgresql+psycopg"})
@@ -26,11 +28,19 @@ class PostgresStore(Store):
 
     dialect = "postgresql"
 
+    def __init__(self, url: str, reader: Engine, writer: Engine, patience: Patience) -> None:
+        super().__init__(url, reader, writer)
+        self._patience = patience
+
     def clock(self, db: Connection) -> datetime:
         """The server's clock, not the transaction's: clock_timestamp()."""
         now = db.execute(_clock).scalar_one()
         assert isinstance(now, datetime)
         return now.astimezone(UTC)
+
+    def unhurried(self) -> AbstractContextManager[None]:
+        """Without the limit for the client; those of the server stay."""
+        return self._patience.unlimited()
 
     def _check_still_open(self, db: Connection) -> None:
         # COMMIT of a failed transaction is answered with ROLLBACK, and psycopg takes that for success.
@@ -68,6 +78,7 @@ def open_postgres(url: URL, *, lease_seconds: float, wait_seconds: float, connec
                 "application_name": f"saga_engine {socket.gethostname()}:{os.getpid()}"[-_NAME_BYTES_MAX:],
                 "connect_timeout": CONNECT_SECONDS,
                 "tcp_user_timeout": _milliseconds(lease_seconds),
+                **keepalives(lease_seconds),
             },
         )
     except ModuleNotFoundError as error:
@@ -75,7 +86,9 @@ def open_postgres(url: URL, *, lease_seconds: float, wait_seconds: float, connec
         raise StoreUnreachable(url=shown, reason=reason) from error
     # Several statements of one read must see one moment, as they do on SQLite; read only, so it cannot conflict.
     reader = writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-    store = PostgresStore(shown, reader, writer)
+    patience = Patience(lease_seconds)
+    event.listen(writer, "connect", patience.bound)
+    store = PostgresStore(shown, reader, writer, patience)
     try:
         with store.read():
             pass
@@ -98,6 +111,15 @@ def session_options(lease_seconds: float) -> str:
         "client_connection_check_interval": _milliseconds(CHECK_SECONDS),
     }
     return " ".join(f"-c {name}={value}" for name, value in limits.items())
+
+
+def keepalives(lease_seconds: float) -> dict[str, int]:
+    """libpq's settings that notice a server which is gone while its answer is awaited: within a lease or so.
+
+    TCP's own begin to ask after two hours.
+    """
+    third = max(1, round(lease_seconds / 3))
+    return {"keepalives": 1, "keepalives_idle": third, "keepalives_interval": third, "keepalives_count": 2}
 
 
 def _milliseconds(seconds: float) -> int:

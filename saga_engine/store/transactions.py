@@ -28,6 +28,8 @@ TRIES_MAX = 8
 FIRST_DELAY_SECONDS = 0.02
 DELAY_SECONDS_MAX = 2.0
 RETRY_SECONDS_MAX = 30.0
+ASKED_MAX = 4
+"""How often one change is asked after whose outcome is unknown."""
 
 
 class Store(ABC):
@@ -51,8 +53,13 @@ class Store(ABC):
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A read-only transaction that sees one moment of the store. Keep it short: it may hold up a commit."""
-        with self._only_one(), self._plain_errors(), self._reader.connect() as db, db.begin():
-            yield db
+        with self._only_one(), self._plain_errors(), self._reader.connect() as db:
+            transaction = db.begin()
+            try:
+                yield db
+            finally:
+                # What was read is read: a connection that is lost now takes nothing from it.
+                _take_back(db, transaction)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -77,6 +84,10 @@ class Store(ABC):
     @abstractmethod
     def clock(self, db: Connection) -> datetime:
         """The database's own time now, aware, in UTC: it moves on within a transaction."""
+
+    def unhurried(self) -> AbstractContextManager[None]:
+        """A block whose statements may take as long as they take: a schema is made on a store of any size."""
+        return nullcontext()
 
     def close(self) -> None:
         """Let go of connections and locks. Threads that still use the store get errors."""
@@ -154,6 +165,26 @@ def retrying(store: Store, work: Callable[[Connection], T]) -> T:
         # Full jitter: those that collided once must not meet again at the same moment.
         time.sleep(random.uniform(0, min(FIRST_DELAY_SECONDS * 2**tries, DELAY_SECONDS_MAX)))  # noqa: S311  no secret
     raise AssertionError("the last try returns or raises")
+
+
+def certain(store: Store, work: Callable[[Connection], T], doubt: OutcomeUnknown | None = None) -> T:
+    """What *work* returns, committed for certain: after an unknown outcome the same is done again, under its locks.
+
+    *work* changes nothing the second time, and answers as it did the first time. *doubt* is an unknown outcome that
+    *work* asks after. While one is open nobody may be told that nothing happened: OutcomeUnknown is raised when the
+    store does not answer any more.
+    """
+    for _ in range(ASKED_MAX):
+        try:
+            return retrying(store, work)
+        except OutcomeUnknown as error:
+            doubt = error
+        except StoreError as error:
+            if doubt is None:
+                raise
+            raise doubt from error
+    assert doubt is not None, "every try ended in doubt"
+    raise doubt
 
 
 def swallowed() -> StoreError:
