@@ -97,10 +97,13 @@ class Door:
             return not record(db, [entry], stamp[0])
 
         try:
-            return retrying(self.store, write)
+            written = retrying(self.store, write)
         except errors.OutcomeUnknown as doubt:
             # Whether it took: the lock waits until its transaction is over, then the journal line tells.
-            return certain(self.store, lambda db: journal.holds(db, entry, stamp[0]), doubt)
+            written = certain(self.store, lambda db: journal.holds(db, entry, stamp[0]), doubt)
+        if written and entry.decision.after.due(stamp[0]):
+            self.store.tell_due()
+        return written
 
     def store_uuid(self) -> str:
         """The name of this store in ledgers."""

@@ -110,6 +110,7 @@ class Incarnation:
             structlog.get_logger().warning("worker.end_unrecorded", reason=str(error))
         else:
             self._life.end()
+            self._store.tell_due()
 
     def abandon(self) -> None:
         """Leave a life that others have ended, or will: its tasks are theirs to free."""

@@ -52,7 +52,9 @@ def start(
         record(db, [Entry(before, event, decision, new)], now)
         return before.run_id
 
-    return _certain(door, write)
+    run_id = _certain(door, write)
+    door.store.tell_due()
+    return run_id
 
 
 def _certain(door: Door, write: Callable[..., str]) -> str:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
-from contextlib import AbstractContextManager
+import threading
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, select
+from sqlalchemy import Connection, Engine, create_engine, event, func, select, text
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import SQLAlchemyError
 
 from saga_engine.errors import StoreUnreachable
 from saga_engine.store.patience import Patience
 from saga_engine.store.transactions import Store, swallowed
+from saga_engine.store.wake import CHANNEL, Ear, Notifications
 
 NAMES = frozenset({"postgres", "postgresql", "postgresql+psycopg"})
 CONNECT_SECONDS = 10
@@ -21,6 +25,7 @@ CHECK_SECONDS = 2
 _NAME_BYTES_MAX = 63
 
 _clock = select(func.clock_timestamp())
+_NOTIFY = text(f"NOTIFY {CHANNEL}")
 
 
 class PostgresStore(Store):
@@ -31,12 +36,35 @@ class PostgresStore(Store):
     def __init__(self, url: str, reader: Engine, writer: Engine, patience: Patience) -> None:
         super().__init__(url, reader, writer)
         self._patience = patience
+        self._by_itself = writer.execution_options(isolation_level="AUTOCOMMIT")
+        self._telling = threading.Lock()
+        self._asked = itertools.count(1)
+        self._told = 0
 
     def clock(self, db: Connection) -> datetime:
         """The server's clock, not the transaction's: clock_timestamp()."""
         now = db.execute(_clock).scalar_one()
         assert isinstance(now, datetime)
         return now.astimezone(UTC)
+
+    def tell_due(self) -> None:
+        """NOTIFY too: one for all threads that wait to say so.
+
+        In a transaction of its own: within theirs, commits would queue for the one lock that NOTIFY takes.
+        """
+        super().tell_due()
+        mine = next(self._asked)
+        with self._telling, suppress(SQLAlchemyError):
+            if mine > self._told:
+                self._told = next(self._asked)  # whoever asked until now has committed before
+                with self._by_itself.connect() as db:
+                    db.execute(_NOTIFY)
+
+    def _listener(self) -> Ear:
+        pooled = self._writer.raw_connection()
+        driver = pooled.dbapi_connection
+        pooled.detach()
+        return Notifications(self.url, driver)
 
     def unhurried(self) -> AbstractContextManager[None]:
         """Without the limit for the client; those of the server stay."""

@@ -19,6 +19,7 @@ from saga_engine.store import files
 from saga_engine.store.files import Access, Host
 from saga_engine.store.transactions import Store, swallowed
 from saga_engine.store.turnstile import Turnstile
+from saga_engine.store.wake import Changes, Ear
 
 # How long SQLite itself waits: for a foreign reader that holds up a commit, for a commit that holds up a reader.
 BUSY_SECONDS = 10.0
@@ -45,6 +46,9 @@ class SqliteStore(Store):
         """Let go of connections and locks, after the writer of this process that is under way."""
         super().close()
         self._turnstile.close()
+
+    def _listener(self) -> Ear:
+        return Changes(self._path)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -21,6 +21,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from saga_engine.errors import OutcomeUnknown, StoreBusy, StoreError, StoreUnreachable
 from saga_engine.failpoints import hit
 from saga_engine.store import trouble
+from saga_engine.store.wake import Ear
 
 T = TypeVar("T")
 
@@ -48,6 +49,7 @@ class Store(ABC):
         self._writer = writer
         self._process = os.getpid()
         self._this_thread = threading.local()
+        self._ears: set[Ear] = set()
         _open.add(self)
 
     @contextmanager
@@ -84,6 +86,27 @@ class Store(ABC):
     @abstractmethod
     def clock(self, db: Connection) -> datetime:
         """The database's own time now, aware, in UTC: it moves on within a transaction."""
+
+    @contextmanager
+    def listening(self) -> Iterator[Ear]:
+        """Hear when something may have come due, from this process or another. Raises when it is deaf."""
+        with self._plain_errors():
+            ear = self._listener()
+            self._ears.add(ear)
+            try:
+                yield ear
+            finally:
+                self._ears.discard(ear)
+                ear.close()
+
+    def tell_due(self) -> None:
+        """Say that something has come due, after its commit: a hint, which may be lost. Raises nothing."""
+        for ear in list(self._ears):
+            ear.poke()
+
+    @abstractmethod
+    def _listener(self) -> Ear:
+        """An ear at this database."""
 
     def unhurried(self) -> AbstractContextManager[None]:
         """A block whose statements may take as long as they take: a schema is made on a store of any size."""

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, Final
 
 import pytest
 import sqlalchemy as sa
@@ -22,7 +22,7 @@ from tests.support.proxy import Proxy, proxy_before
 from tests.support.servers import Server
 
 SHORT = Limits(lease_seconds=3, renew_seconds=0.1, poll_seconds=0.05, grace_seconds=2)
-ROLES = {"dba": ("ann",)}
+ROLES: Final[dict[str, tuple[str, ...]]] = {"dba": ("ann",)}
 LONG = "soak"
 
 Opened = Callable[..., Engine]
