@@ -1,4 +1,4 @@
-"""A COMMIT whose outcome nobody can tell yet: the caller hears so, never that nothing happened; asking again is safe."""
+"""A COMMIT whose outcome nobody can tell yet: the caller hears so, not that nothing happened; asking again is safe."""
 
 from __future__ import annotations
 
