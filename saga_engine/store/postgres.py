@@ -61,10 +61,9 @@ class PostgresStore(Store):
                     db.execute(_NOTIFY)
 
     def _listener(self) -> Ear:
-        pooled = self._writer.raw_connection()
-        driver = pooled.dbapi_connection
-        pooled.detach()
-        return Notifications(self.url, driver)
+        db = self._writer.connect()
+        db.detach()  # it is the listener's: the pool lends it to nobody else
+        return Notifications(self.url, db.connection.dbapi_connection)
 
     def unhurried(self) -> AbstractContextManager[None]:
         """Without the limit for the client; those of the server stay."""
