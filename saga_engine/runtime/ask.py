@@ -23,6 +23,7 @@ from saga_engine.runtime.payload import as_json, refuse_unstorable, validated
 from saga_engine.runtime.targets import Targets
 from saga_engine.runtime.views import PlannedUndo, Reply, RollbackPlan
 from saga_engine.store import inspect, runs, trouble
+from saga_engine.store.connect import reading
 
 RACES_MAX = 3
 """How often a send that lost the race for its event key looks again: the winner's row is there then."""
@@ -153,8 +154,7 @@ def _noted(decision: Decision, dedup_key: str | None) -> Decision:
 
 
 def _known(door: Door, run_id: str, source: str, dedup_key: str) -> bool:
-    with door.store.read() as db:
-        return inspect.event_known(db, run_id, source, dedup_key)
+    return reading(door.store, lambda db: inspect.event_known(db, run_id, source, dedup_key))
 
 
 def _pivot_unapplied(door: Door, targets: Targets, run: Snapshot) -> bool:

@@ -19,7 +19,7 @@ from saga_engine.runtime.payload import refuse_unstorable
 from saga_engine.runtime.registry import Registry
 from saga_engine.settings import Limits
 from saga_engine.store import definitions, journal, runs
-from saga_engine.store.connect import Store, certain, retrying
+from saga_engine.store.connect import Store, certain, reading, retrying
 from saga_engine.store.entry import Entry
 from saga_engine.store.record import record
 
@@ -73,9 +73,7 @@ class Door:
 
     def read(self, run_id: str) -> tuple[Snapshot, Chart, datetime]:
         """The run as it stands, its definition, and the database's clock."""
-        with self.store.read() as db:
-            run = runs.load_one(db, run_id)
-            now = self.store.clock(db)
+        run, now = reading(self.store, lambda db: (runs.load_one(db, run_id), self.store.clock(db)))
         if run is None:
             raise errors.RunNotFound(run=run_id)
         return run, self.chart(run), now

@@ -177,10 +177,19 @@ def retrying(store: Store, work: Callable[[Connection], T]) -> T:
     *work* may be called up to TRIES_MAX times within RETRY_SECONDS_MAX: it changes nothing but the store. The last
     error is raised when they are used up. An unknown outcome at COMMIT is never retried (PROTOCOL, T3).
     """
+    return _again(store.write, work)
+
+
+def reading(store: Store, look: Callable[[Connection], T]) -> T:
+    """What *look* returns, from a read-only transaction that is begun anew like a write's."""
+    return _again(store.read, look)
+
+
+def _again(transaction: Callable[[], AbstractContextManager[Connection]], work: Callable[[Connection], T]) -> T:
     end = time.monotonic() + RETRY_SECONDS_MAX
     for tries in range(TRIES_MAX):
         try:
-            with store.write() as db:
+            with transaction() as db:
                 return work(db)
         except (StoreBusy, StoreUnreachable):
             if tries == TRIES_MAX - 1 or time.monotonic() >= end:

@@ -1,8 +1,8 @@
 """A process that forks workers and voters, so that each is a process of its own and none has a slow start.
 
 Orders come as JSON, one a line; the answer is a line too. {"work": {...}} starts a worker and answers its pid;
-{"vote": {...}} starts processes of people who decide at the same moments, and answers their pids; {"send": {...}} starts one that sends events; {"look": pid}
-answers "alive" or how it ended. When the orders end, no child is left.
+{"vote": {...}} starts processes of people who decide at the same moments, and answers their pids; {"send": {...}}
+starts one that sends events; {"look": pid} answers "alive" or how it ended. When the orders end, no child is left.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The database is stopped as by a crash, under load: every acknowledged run ends, nothing is lost, nothing is there twice.
+"""The database is stopped as by a crash, under load: every acknowledged run ends, nothing is there twice.
 
 Store and target lie in one cluster, which is the test's own. Workers and starters live through it.
 """

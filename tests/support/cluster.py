@@ -113,7 +113,7 @@ class Cluster:
 
 @contextmanager
 def temporary_cluster() -> Iterator[Cluster]:
-    """A started cluster that the test may crash; gone at the end. No test crashes the machine: it never waits for it."""
+    """A started cluster that the test may crash; gone at the end. No test crashes the machine: no fsync."""
     with tempfile.TemporaryDirectory(prefix="saga-cluster-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(PASS_THROUGH)
         cluster = Cluster(Path(folder) / "cluster", fsync=False)
