@@ -58,7 +58,7 @@ class Keeper:
 
     def find(self) -> None:
         """Replace the findings that need a look beyond a run's own rows: no worker for its queue, or its version."""
-        retrying(self._store, lambda db: findings.renew(db, self._store.clock(db)))
+        retrying(self._store, lambda db: findings.renew(db, self._store.clock(db), self._store.ahead()))
 
     def sweep(self) -> None:
         """Forget incarnations that ended long ago."""

@@ -9,7 +9,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import ClassVar, TypeVar
 from weakref import WeakSet
 
@@ -86,6 +86,10 @@ class Store(ABC):
     @abstractmethod
     def clock(self, db: Connection) -> datetime:
         """The database's own time now, aware, in UTC: it moves on within a transaction."""
+
+    def ahead(self) -> timedelta:
+        """By how much a clock was set forward that the store's time does not follow yet: timers wait (W18)."""
+        return timedelta(0)
 
     @contextmanager
     def listening(self) -> Iterator[Ear]:

@@ -51,6 +51,7 @@ def lossy(request: pytest.FixtureRequest) -> Proxy:
     return proxy
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("loss", [Loss.REQUEST, Loss.REPLY], ids=lambda loss: loss.name)
 def test_a_run_has_everything_once_whichever_commit_is_lost(
     store_proxy: Proxy, target_proxy: Proxy, lossy: Proxy, opened: Opened, loss: Loss

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+import pytest
 import sqlalchemy as sa
 
 from saga_engine.runtime.engine import Engine
@@ -85,11 +86,13 @@ def goes_through(engine: Engine, database: sa.Engine, name: str) -> None:
     assert set(trouble.given) == set(STATES)
 
 
+@pytest.mark.timeout(400)
 def test_every_statement_of_the_store_may_be_refused(store_direct: str, target_direct: str, opened: Opened) -> None:
     engine = opened(store_direct, target_direct)
     goes_through(engine, engine.store._writer, "store")
 
 
+@pytest.mark.timeout(400)
 def test_every_statement_of_an_effect_may_be_refused(store_direct: str, target_direct: str, opened: Opened) -> None:
     engine = opened(store_direct, target_direct)
     goes_through(engine, engine.targets.engine("dw"), "target")
