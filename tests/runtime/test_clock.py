@@ -1,4 +1,4 @@
-"""The clock of a SQLite store's host is set forward by days: nothing comes due by that, and the run says why it waits."""
+"""The clock of a SQLite store's host is set forward by days: nothing comes due by that, and the run says why."""
 
 from __future__ import annotations
 

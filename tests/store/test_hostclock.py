@@ -1,4 +1,4 @@
-"""A SQLite store's time never goes back, goes on whatever is done to the host's clock, and follows where it is meant."""
+"""A SQLite store's time never goes back, goes on whatever is done to the host's clock, and follows it in the end."""
 
 from __future__ import annotations
 
