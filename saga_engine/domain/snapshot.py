@@ -172,6 +172,10 @@ class Snapshot:
         """The open task of that name."""
         return next((task for task in self.tasks if task.name == name), None)
 
+    def due(self, now: datetime) -> bool:
+        """True when a task is due that nobody holds."""
+        return any(task.due_at is not None and task.due_at <= now and task.leased_by is None for task in self.tasks)
+
     def line(self) -> list[Task]:
         """The tasks that run in order, the head first."""
         return sorted((task for task in self.tasks if task.position > 0), key=lambda task: task.position)

@@ -82,6 +82,7 @@ class Postgresql(Database):
     def settings(self, url: URL, lease: timedelta) -> dict[str, Any]:
         """Limits as start-up options: `RESET ALL` goes back to them, whatever the user's work has set."""
         lease_ms = round(lease.total_seconds() * 1000)
+        third = max(1, round(lease.total_seconds() / 3))
         limits = {
             "idle_in_transaction_session_timeout": lease_ms,
             # Longer than the limit above: who waits for a session that hangs outlasts it.
@@ -99,6 +100,10 @@ class Postgresql(Database):
                 "application_name": "saga",
                 "connect_timeout": max(2, round(lease.total_seconds())),  # libpq takes 1 for 2
                 "tcp_user_timeout": lease_ms,
+                # A server that is gone while its answer is awaited: TCP's own probes begin after two hours.
+                "keepalives_idle": third,
+                "keepalives_interval": third,
+                "keepalives_count": 2,
             },
         }
 

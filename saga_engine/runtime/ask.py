@@ -24,6 +24,7 @@ from saga_engine.runtime.payload import as_json, refuse_unstorable, usable_key, 
 from saga_engine.runtime.targets import Targets
 from saga_engine.runtime.views import PlannedUndo, Reply, RollbackPlan
 from saga_engine.store import inspect, runs, trouble
+from saga_engine.store.connect import reading
 
 RACES_MAX = 3
 """How often a send that lost the race for its event key looks again: the winner's row is there then."""
@@ -137,9 +138,13 @@ def resolve(door: Door, run: str, found: e.Resolved, result: Mapping[str, Any] |
 def reply(door: Door, before: Snapshot, decision: Decision) -> Reply:
     """Where the run was and is."""
     after = decision.after
+    try:
+        name = door.names.short(after.run_id, after.saga)
+    except errors.StoreError:
+        name = after.run_id  # what was asked for is recorded: nobody may hear that the store could not be reached
     return Reply(
         run_id=after.run_id,
-        run=door.names.short(after.run_id, after.saga),
+        run=name,
         source=before.state,
         state=after.state,
         status=after.status,
@@ -155,8 +160,7 @@ def _noted(decision: Decision, dedup_key: str | None) -> Decision:
 
 
 def _known(door: Door, run_id: str, source: str, dedup_key: str) -> bool:
-    with door.store.read() as db:
-        return inspect.event_known(db, run_id, source, dedup_key)
+    return reading(door.store, lambda db: inspect.event_known(db, run_id, source, dedup_key))
 
 
 def _pivot_unapplied(door: Door, targets: Targets, run: Snapshot) -> bool:

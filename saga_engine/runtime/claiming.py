@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Collection
 from datetime import datetime
+from threading import Event as Flag
 from time import monotonic
 from typing import Final
 
@@ -23,6 +24,8 @@ DOUBT_RENEWALS: Final = 3
 DEATH_SECONDS: Final = 0.1
 """How often the death locks of this host are tried: more often than the database is asked."""
 FINDINGS_SECONDS: Final = 10.0
+HINT_SECONDS: Final = 0.05
+"""Between two looks for which there was a hint only."""
 WINDOWS: Final = 4
 """Of so many leases a worker keeps its free slots free for one, where it sees a suspect that has to run alone."""
 
@@ -38,8 +41,10 @@ class Claiming:
         self.backlog = False
         """More is due than this worker could take at its last look."""
         self._store, self._limits, self._me, self._menu, self._mine = store, limits, incarnation, menu, mine
-        self._keeper = Keeper(store, incarnation)
+        self._keeper = Keeper(store, incarnation, limits.renew_seconds)
         self._next_look = self._next_death = self._next_round = self._next_findings = 0.0
+        self._last_look = 0.0
+        self._hinted = Flag()
         self._last_claim = 0.0
         self._timer_taken = True
         self._in_doubt_until = 0.0
@@ -60,12 +65,21 @@ class Claiming:
         """True for a suspect that was claimed to run alone."""
         return lease == self._alone
 
+    def store_was_away(self) -> None:
+        """What could not be renewed meanwhile is not taken for dead at once."""
+        self._keeper.store_was_away()
+
+    def hint(self) -> None:
+        """Something may have come due. From any thread."""
+        self._hinted.set()
+
     def soon(self, seconds: float = 0.0) -> None:
         """Something will be due in *seconds*."""
         self._next_look = min(self._next_look, monotonic() + seconds)
 
     def seconds(self, free: int) -> float:
         """How long there is nothing to look for, with so many *free* slots."""
+        self._follow_hint()
         wanted = self._next_look
         if self.backlog and free > 0:
             wanted = min(wanted, self._last_claim + GAP_SECONDS)
@@ -74,9 +88,12 @@ class Claiming:
     def claim(self, free: int, size: int) -> list[Claimed] | None:
         """Look, if it is time to, and lease what is due; None where it was not. Keeps house from time to time."""
         self._keep_house()
+        self._follow_hint()
         starved = self.backlog and (free * 4 >= size or monotonic() >= self._last_claim + GAP_SECONDS)
         if monotonic() < self._next_look and not (starved and free > 0):
             return None
+        self._last_look = monotonic()
+        self._hinted.clear()
         with self._store.read() as db:
             now = self._store.clock(db)
             self.due = claims.look(db, self._menu)
@@ -85,6 +102,11 @@ class Claiming:
         taken += self._actions(free) if _is_due(self.due.action, now) else []
         self._schedule(now)
         return taken
+
+    def _follow_hint(self) -> None:
+        """Look at once; on a store where others write all the time, as often as that may be."""
+        if self._hinted.is_set():
+            self._next_look = min(self._next_look, self._last_look + HINT_SECONDS)
 
     def _actions(self, free: int) -> list[Claimed]:
         """Actions for the free slots. A suspect runs alone: it may take its neighbours with it."""

@@ -19,7 +19,7 @@ from saga_engine.runtime.payload import refuse_unstorable
 from saga_engine.runtime.registry import Registry
 from saga_engine.settings import Limits
 from saga_engine.store import definitions, journal, runs
-from saga_engine.store.connect import Store, retrying
+from saga_engine.store.connect import Store, certain, reading, retrying
 from saga_engine.store.entry import Entry
 from saga_engine.store.record import record
 
@@ -73,9 +73,7 @@ class Door:
 
     def read(self, run_id: str) -> tuple[Snapshot, Chart, datetime]:
         """The run as it stands, its definition, and the database's clock."""
-        with self.store.read() as db:
-            run = runs.load_one(db, run_id)
-            now = self.store.clock(db)
+        run, now = reading(self.store, lambda db: (runs.load_one(db, run_id), self.store.clock(db)))
         if run is None:
             raise errors.RunNotFound(run=run_id)
         return run, self.chart(run), now
@@ -97,22 +95,22 @@ class Door:
             return not record(db, [entry], stamp[0])
 
         try:
-            return retrying(self.store, write)
-        except errors.OutcomeUnknown:
-            return self._asked_again(entry, stamp[0])
-
-    def _asked_again(self, entry: Entry, stamp: datetime) -> bool:
-        """Whether the lost COMMIT took: the lock waits until its transaction is over, the journal line tells."""
-        return retrying(self.store, lambda db: journal.holds(db, entry, stamp))
+            written = retrying(self.store, write)
+        except errors.OutcomeUnknown as doubt:
+            # Whether it took: the lock waits until its transaction is over, then the journal line tells.
+            written = certain(self.store, lambda db: journal.holds(db, entry, stamp[0]), doubt)
+        if written and entry.decision.after.due(stamp[0]):
+            self.store.tell_due()
+        return written
 
     def store_uuid(self) -> str:
         """The name of this store in ledgers."""
-        return retrying(self.store, lambda db: definitions.identity(db, self.store.clock(db)))
+        return certain(self.store, lambda db: definitions.identity(db, self.store.clock(db)))
 
     def pin(self, chart: Chart) -> int:
         """The row of a loaded definition, which is stored once and for all."""
         if chart.digest not in self._pins:
-            self._pins |= retrying(self.store, lambda db: definitions.register(db, [chart]))
+            self._pins |= certain(self.store, lambda db: definitions.register(db, [chart]))
         return self._pins[chart.digest]
 
     def pins(self) -> dict[str, int]:

@@ -86,9 +86,10 @@ class Engine:
         """Start a run of *saga*, or give back the one that *key* names already.
 
         *input* is validated and stored once. Raises ``BadInput``, ``PayloadTooLarge``, or ``KeyTaken`` when the key
-        belongs to a run with another input, saga or version.
+        belongs to a run with another input, saga or version. After ``OutcomeUnknown`` start it again with its key:
+        without one there may be two.
         """
-        return look.run(self.door, starting.start(self.door, saga, input, key, self.actor(actor)))
+        return look.started(self.door, starting.start(self.door, saga, input, key, self.actor(actor)))
 
     def send(
         self,

@@ -25,8 +25,14 @@ from saga_engine.settings import redact
 
 ERROR_TEXT_MAX: Final = 500
 """Characters of an exception's text that the journal keeps."""
-STORE_AWAY: Final = (errors.StoreUnreachable, errors.StoreBusy, errors.StoreFull, errors.OutcomeUnknown)
-"""What the store may do to a step that asks it for something: no failure of the step."""
+STORE_AWAY: Final = (
+    errors.StoreUnreachable,
+    errors.StoreBusy,
+    errors.StoreFull,
+    errors.StoreForbidden,  # it could be written when this worker began: it is a standby now, or its disk has failed
+    errors.OutcomeUnknown,
+)
+"""What the store may do to a step that asks it for something: no failure of the step. A worker waits for it."""
 
 
 class Doubt(Exception):
@@ -66,7 +72,9 @@ def _failure(attempt: Attempt, error: BaseException) -> e.ActionFailed:
     # Not the traceback with its variables: they hold rows and secrets.
     structlog.get_logger().warning("attempt.failed", task=attempt.task.name, error=text, where=_where(error))
     match error:
-        case errors.TargetBusy() | errors.StoreUnreachable() | errors.StoreBusy() | errors.StoreFull():
+        case errors.TargetBusy():
+            return e.ActionFailed(*attempt.who, text, busy=not _in_doubt(attempt))
+        case errors.StoreError() if isinstance(error, STORE_AWAY):
             return e.ActionFailed(*attempt.who, text, busy=not _in_doubt(attempt))
         case errors.LedgerMissing() | errors.LedgerChanged():
             return e.ActionFailed(*attempt.who, text, park="W21")

@@ -7,24 +7,14 @@ the worker, and the worker asks these.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING, Final, TypeVar
 
-from saga_engine import errors
 from saga_engine.runtime.attempt import Attempt
 from saga_engine.runtime.life import host
 from saga_engine.runtime.targets import Targets
 from saga_engine.settings import Exports
 from saga_engine.store import effects, hosts, tasks
-from saga_engine.store.connect import Store, retrying
-
-if TYPE_CHECKING:
-    import sqlalchemy as sa
-
-T = TypeVar("T")
-
-TOUCHES_MAX: Final = 3
+from saga_engine.store.connect import Store, certain, retrying
 
 
 class Hands(ABC):
@@ -109,12 +99,12 @@ class StoreHands(Hands):
     def bind(self, attempt: Attempt, /) -> str | None:
         """One transaction; run and tasks are locked in its order."""
         of, run_id = attempt, attempt.run.run_id
-        return retrying(self._store, lambda db: hosts.bind(db, run_id, host(), of.incarnation, of.lease))
+        return certain(self._store, lambda db: hosts.bind(db, run_id, host(), of.incarnation, of.lease))
 
     def touch(self, attempt: Attempt, /, key: str, connection: str, ledger: str) -> str | None:
         """After an unknown outcome the same question is asked again, under the same lock: the answer tells."""
         seen = effects.Touch(attempt.run.run_id, key, connection, ledger)
-        return _sure(self._store, lambda db: effects.touch(db, seen, attempt.incarnation, attempt.lease))
+        return certain(self._store, lambda db: effects.touch(db, seen, attempt.incarnation, attempt.lease))
 
     def touched(self, key: str) -> dict[str, str]:
         """One look."""
@@ -125,12 +115,3 @@ class StoreHands(Hands):
         """Free the task: it is known that the process *runner* died with it, one crash more."""
         store, me, lease = self._store, attempt.incarnation, attempt.lease
         retrying(store, lambda db: tasks.release_crashed(db, me, lease, store.clock(db), runner))
-
-
-def _sure(store: Store, ask: Callable[[sa.Connection], T]) -> T:
-    for _ in range(TOUCHES_MAX - 1):
-        try:
-            return retrying(store, ask)
-        except errors.OutcomeUnknown:
-            continue
-    return retrying(store, ask)

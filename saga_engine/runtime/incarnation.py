@@ -19,7 +19,7 @@ from saga_engine.failpoints import hit
 from saga_engine.runtime.life import Life, host
 from saga_engine.settings import Limits
 from saga_engine.store import incarnations, tasks
-from saga_engine.store.connect import Store, retrying
+from saga_engine.store.connect import Store, certain
 from saga_engine.store.incarnations import Birth
 from saga_engine.store.tasks import Lease
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
 ID_BYTES: Final = 6
+AGAIN_SECONDS: Final = 1.0
+"""How soon a renewal that failed is tried again: the lease runs on meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +109,13 @@ class Incarnation:
         if not self._stops():
             return
         try:
-            retrying(self._store, lambda db: self._hand_back(db, sorted(hanging)))
+            certain(self._store, lambda db: self._hand_back(db, sorted(hanging)))
         except errors.StoreError as error:
+            # The death lock stays with the process: when that ends, others know at once.
             structlog.get_logger().warning("worker.end_unrecorded", reason=str(error))
-        self._life.end()
+        else:
+            self._life.end()
+            self._store.tell_due()
 
     def abandon(self) -> None:
         """Leave a life that others have ended, or will: its tasks are theirs to free."""
@@ -139,7 +144,7 @@ class Incarnation:
         self.gone = mine - held.keys()
 
     def _begin(self, birth: Birth) -> None:
-        retrying(self._store, lambda db: incarnations.begin(db, birth, self._store.clock(db), self._lease))
+        certain(self._store, lambda db: incarnations.begin(db, birth, self._store.clock(db), self._lease))
 
     def _hand_back(self, db: sa.Connection, hanging: list[Lease]) -> None:
         now = self._store.clock(db)
@@ -156,18 +161,22 @@ class Incarnation:
 
     def _renewals(self) -> None:
         try:
-            while not self._stop.wait(self._limits.renew_seconds):
+            wait = self._limits.renew_seconds
+            while not self._stop.wait(wait):
                 hit("runtime.lease.renew")
-                self._renew_if_the_store_answers()
+                renewed = self._renew_if_the_store_answers()
                 if self.lost.is_set():
                     return
+                wait = self._limits.renew_seconds if renewed else min(AGAIN_SECONDS, self._limits.renew_seconds)
         except BaseException:
             # A bug of ours: without this thread nothing that is held can be trusted.
             self.lost.set()
             raise
 
-    def _renew_if_the_store_answers(self) -> None:
+    def _renew_if_the_store_answers(self) -> bool:
         try:
             self.renew()
         except errors.StoreError as error:
             structlog.get_logger().warning("lease.not_renewed", reason=str(error))
+            return False
+        return True

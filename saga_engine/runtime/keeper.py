@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from saga_engine.runtime.life import row_is_dead
@@ -21,11 +22,18 @@ KEPT: Final = timedelta(days=1)
 class Keeper:
     """Looks after what no event brings about."""
 
-    def __init__(self, store: Store, incarnation: str) -> None:
+    def __init__(self, store: Store, incarnation: str, renew_seconds: float) -> None:
         self._store = store
         self._me = incarnation
+        self._renew_seconds = renew_seconds
+        self._away = False
+        self._patient_until = 0.0
         self._others: list[sa.Row[Any]] = []
         """The living, as of the last round."""
+
+    def store_was_away(self) -> None:
+        """It kept everybody from renewing: once it is back the others get the time to, before their leases count."""
+        self._away = True
 
     def sees_a_death(self) -> bool:
         """Whether another worker of this host has died since the last round. Asks no database, only death locks."""
@@ -37,10 +45,12 @@ class Keeper:
             now = self._store.clock(db)
             self._others = [row for row in incarnations.living(db) if row.id != self._me]
             orphans = claims.orphans(db)
+        if self._away:
+            self._away, self._patient_until = False, monotonic() + self._renew_seconds
         dead = [row.id for row in self._others if row_is_dead(row)]
-        expired = any(row.lease_until < now for row in self._others)
+        expired = any(row.lease_until < now for row in self._others) and monotonic() >= self._patient_until
         if dead or expired:
-            retrying(self._store, lambda db: self._end(db, dead))
+            retrying(self._store, lambda db: self._end(db, dead, expired=expired))
             self._others = [row for row in self._others if row.id not in dead]
         if not (dead or expired or orphans):
             return 0
@@ -48,14 +58,15 @@ class Keeper:
 
     def find(self) -> None:
         """Replace the findings that need a look beyond a run's own rows: no worker for its queue, or its version."""
-        retrying(self._store, lambda db: findings.renew(db, self._store.clock(db)))
+        retrying(self._store, lambda db: findings.renew(db, self._store.clock(db), self._store.ahead()))
 
     def sweep(self) -> None:
         """Forget incarnations that ended long ago."""
         retrying(self._store, lambda db: incarnations.sweep(db, self._store.clock(db) - KEPT))
 
-    def _end(self, db: sa.Connection, dead: list[str]) -> None:
+    def _end(self, db: sa.Connection, dead: list[str], *, expired: bool) -> None:
         now = self._store.clock(db)
         for incarnation in dead:
             incarnations.end_dead(db, incarnation, now)
-        incarnations.end_expired(db, now)
+        if expired:
+            incarnations.end_expired(db, now)

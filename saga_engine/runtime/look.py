@@ -28,6 +28,7 @@ from saga_engine.runtime.views import (
     WorkerView,
 )
 from saga_engine.store import incarnations, inspect, journal, runs
+from saga_engine.store.connect import reading
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -35,20 +36,29 @@ if TYPE_CHECKING:
 PAGE_MAX = 1_000
 
 
+def started(door: Door, run_id: str) -> RunView:
+    """The run that has just been recorded. OutcomeUnknown where it cannot be read: nobody may take it for not begun."""
+    try:
+        return run(door, run_id)
+    except (errors.StoreUnreachable, errors.StoreBusy) as error:
+        raise errors.OutcomeUnknown(
+            f"The run {run_id} has begun, but the store does not answer any more: {error.facts.get('reason', error)}"
+        ) from error
+
+
 def run(door: Door, run_id: str) -> RunView:
     """The run as it stands."""
-    with door.store.read() as db:
-        row, snapshot = inspect.row_of(db, run_id), runs.load_one(db, run_id)
-        if row is None or snapshot is None:
-            raise errors.RunNotFound(run=run_id)
-        holders = holders_of(db, [snapshot])
-        tasks = [_task(task) for task in inspect.tasks_of(db, run_id)]
-        name = ids.short(row.saga, row.tag, inspect.neighbours(db, row.tag))
-        now = door.store.clock(db)
+    return reading(door.store, lambda db: _run(door, db, run_id))
+
+
+def _run(door: Door, db: sa.Connection, run_id: str) -> RunView:
+    row, snapshot = inspect.row_of(db, run_id), runs.load_one(db, run_id)
+    if row is None or snapshot is None:
+        raise errors.RunNotFound(run=run_id)
     chart = door.registry.by_digest(snapshot.digest)
     return RunView(
         id=row.id,
-        name=name,
+        name=ids.short(row.saga, row.tag, inspect.neighbours(db, row.tag)),
         saga=row.saga,
         version=row.version,
         key=row.run_key,
@@ -58,9 +68,9 @@ def run(door: Door, run_id: str) -> RunView:
         revision=row.revision,
         input=json.loads(row.input),
         results=_results(snapshot),
-        waiting_on=waits_for(chart, snapshot, now, door.budget, holders),
+        waiting_on=waits_for(chart, snapshot, door.store.clock(db), door.budget, holders_of(db, [snapshot])),
         undo=tuple(_undo(chart, snapshot)),
-        tasks=tuple(tasks),
+        tasks=tuple(_task(task) for task in inspect.tasks_of(db, run_id)),
         starter=row.starter,
         created_at=row.created_at,
         updated_at=row.updated_at,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from saga_engine import errors
 from saga_engine.runtime import ids
 from saga_engine.store import inspect
-from saga_engine.store.connect import Store
+from saga_engine.store.connect import Store, reading
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -27,12 +27,7 @@ class Names:
         name = typed.strip()
         if not name or not name.isprintable():  # no database could even be asked for a NUL, or half of a surrogate pair
             raise errors.RunNotFound(run=ascii(typed))
-        with self._store.read() as db:
-            if name.startswith("@"):
-                found = inspect.latest(db, name[1:])
-                candidates = [(found, "", "")] if found else []
-            else:
-                candidates = _candidates(db, name)
+        candidates = reading(self._store, lambda db: _candidates(db, name))
         if len(candidates) > 1:
             several = ", ".join(
                 ids.short(saga, tag, tuple(t for _, _, t in candidates if t != tag)) for _, saga, tag in candidates
@@ -45,12 +40,14 @@ class Names:
     def short(self, run_id: str, saga: str) -> str:
         """``<saga>-<shortest unique suffix, at least five digits>``."""
         tag = ids.tag_of(run_id)
-        with self._store.read() as db:
-            return ids.short(saga, tag, inspect.neighbours(db, tag))
+        return ids.short(saga, tag, reading(self._store, lambda db: inspect.neighbours(db, tag)))
 
 
 def _candidates(db: sa.Connection, name: str) -> list[tuple[str, str, str]]:
     """``(id, saga, tag)`` of what the name fits."""
+    if name.startswith("@"):
+        latest = inspect.latest(db, name[1:])
+        return [(latest, "", "")] if latest else []
     plain = name.replace("-", "").lower()
     if len(plain) == ID_LENGTH and inspect.row_of(db, plain) is not None:
         return [(plain, "", "")]

@@ -53,17 +53,28 @@ def start(
         record(db, [Entry(before, event, decision, new)], now)
         return before.run_id
 
-    return _certain(door, write)
+    run_id = _certain(door, write)
+    door.store.tell_due()
+    return run_id
 
 
 def _certain(door: Door, write: Callable[..., str]) -> str:
     """The start inserts the same id and key again after an unknown outcome, or a race for the key: unique keys tell."""
-    for number in range(TRIES_MAX - 1):
+    doubt: errors.OutcomeUnknown | None = None
+    for number in range(TRIES_MAX):
         try:
             return retrying(door.store, partial(write, again=number > 0))
-        except (errors.OutcomeUnknown, trouble.DUPLICATE):
-            continue
-    return retrying(door.store, partial(write, again=True))
+        except errors.OutcomeUnknown as error:
+            doubt = error
+        except errors.StoreError as error:
+            if doubt is None:
+                raise
+            raise doubt from error  # it may be there: nobody may say that nothing was changed
+        except trouble.DUPLICATE:
+            if number == TRIES_MAX - 1:
+                raise
+    assert doubt is not None, "the last try returns, or raises, or ends in doubt"
+    raise doubt
 
 
 def _known(db: sa.Connection, run: Snapshot, key: str | None, *, again: bool) -> str | None:

@@ -23,6 +23,7 @@ from saga_engine.runtime.life import host, runtime_directory
 from saga_engine.runtime.recorder import Recorded, Recorder
 from saga_engine.runtime.slots import KILL_SECONDS, slots_of
 from saga_engine.runtime.targets import Targets
+from saga_engine.runtime.waking import listening
 from saga_engine.settings import Settings
 from saga_engine.store import tasks
 from saga_engine.store.claims import Claimed, Menu
@@ -66,13 +67,19 @@ class Worker:
         """Work until stopped, or until nothing is due, runs or backs off; 0, or 75 when half of the slots hang."""
         self._begin()
         try:
-            while not self._stopping and not self._gave_up():
-                self._round(until_idle=until_idle)
-                if until_idle and self._idle():
-                    break
+            with listening(self._store, self._hint, wanted=not until_idle):
+                while not self._stopping and not self._gave_up():
+                    self._round(until_idle=until_idle)
+                    if until_idle and self._idle():
+                        break
             return GAVE_UP_EXIT if self._gave_up() else 0
         finally:
             self._drain()
+
+    def _hint(self) -> None:
+        """Something may have come due. Called by the thread that listens."""
+        self._claiming.hint()
+        self._slots.came.put(None)
 
     def _begin(self) -> None:
         """A new life: also after the old one was ended from outside."""
@@ -106,7 +113,8 @@ class Worker:
         except STORE_AWAY as error:
             # What was done is kept in memory and recorded when the store is back, or refused by the fence.
             structlog.get_logger().warning("store.away", reason=str(error))
-            self._pause(STORE_PAUSE_SECONDS)
+            self._claiming.store_was_away()
+            sleep(STORE_PAUSE_SECONDS)
 
     def _listen(self) -> None:
         """Wait for a report, no longer than a tick; take what else has come meanwhile, up to a batch."""
@@ -201,6 +209,7 @@ class Worker:
             store, leases = self._store, [*self._returned]
             retrying(store, lambda db: tasks.release(db, self._me.id, leases, store.clock(db)))
             self._returned = []
+            store.tell_due()
 
     def _leases(self, run: Snapshot, head: Task) -> bool:
         """Whether the next task of a run is recorded already leased to this worker."""
@@ -255,11 +264,6 @@ class Worker:
         self._runs.clear()
         self._me.abandon()
         self._begin()
-
-    def _pause(self, seconds: float) -> None:
-        until = monotonic() + seconds
-        while monotonic() < until and not self._stopping:
-            sleep(TICK_SECONDS)
 
     def _drain(self) -> None:
         """Give running attempts the grace, record what comes, hand back the rest; the release is the last write."""

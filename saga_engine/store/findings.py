@@ -1,7 +1,7 @@
 """What is wrong with runs beyond their own rows: kept by the keepers, shown by ``why`` and to whoever queries."""
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,12 +14,14 @@ KEPT_MAX = 1_000
 """How many runs one kind of finding names: beyond that more rows tell nobody more."""
 
 
-def renew(db: sa.Connection, now: datetime) -> None:
+def renew(db: sa.Connection, now: datetime, ahead: timedelta = timedelta(0)) -> None:
     """Bring the findings up to date: W01 and W10 of due tasks that no live worker serves.
+
+    W18 of timers that would be due had the store's time followed a clock that was set forward, by *ahead*.
 
     Several keepers may do so at once: what one has found already the others leave.
     """
-    seen = _unserved(db, now)
+    seen = _unserved(db, now) | _held(db, now, ahead)
     kept = {(row.run_id, row.code) for row in db.execute(select(findings.c.run_id, findings.c.code))}
     # In one order: two keepers never wait for each other in a circle.
     for run, code in sorted(kept - set(seen)):
@@ -50,6 +52,25 @@ def _unserved(db: sa.Connection, now: datetime) -> dict[tuple[str, str], str]:
         else:
             found[row.run_id, "W10"] = "no live worker has this version of the saga loaded"
     return found
+
+
+def _held(db: sa.Connection, now: datetime, ahead: timedelta) -> dict[tuple[str, str], str]:
+    """``{(run, code): evidence}`` of the timers that a jump of the clock would have let fire."""
+    if not ahead:
+        return {}
+    held = (
+        select(tasks.c.run_id)
+        .where(
+            tasks.c.kind == "timer", tasks.c.leased_by.is_(None), tasks.c.due_at > now, tasks.c.due_at <= now + ahead
+        )
+        .order_by(tasks.c.due_at)
+        .limit(KEPT_MAX)
+    )
+    jump = timedelta(seconds=round(ahead.total_seconds()))
+    text = (
+        f"the clock of the host was set forward by {jump}; no timer fires early, until it has stood there for a while"
+    )
+    return {(run, "W18"): text for run in db.execute(held).scalars()}
 
 
 def _served(db: sa.Connection) -> tuple[list[str], list[int], list[str]]:

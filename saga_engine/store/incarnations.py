@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from saga_engine.failpoints import hit
 from saga_engine.store.schema import Moment, incarnations, tasks
@@ -33,7 +34,7 @@ class Birth:
 
 
 def begin(db: sa.Connection, birth: Birth, now: datetime, lease: timedelta) -> None:
-    """Insert the row; the lease runs from *now*."""
+    """Insert the row, once; the lease runs from *now*."""
     row = {
         "id": birth.id,
         "host": birth.host,
@@ -51,7 +52,8 @@ def begin(db: sa.Connection, birth: Birth, now: datetime, lease: timedelta) -> N
         "renewed_at": now,
         "lease_until": now + lease,
     }
-    db.execute(insert(incarnations), row)
+    insert = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
+    db.execute(insert(incarnations).on_conflict_do_nothing(), row)
 
 
 def renew(db: sa.Connection, incarnation: str, busy: int, now: datetime, lease: timedelta) -> bool:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
+import threading
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, create_engine, func, select
+from sqlalchemy import Connection, Engine, create_engine, event, func, select, text
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import SQLAlchemyError
 
 from saga_engine.errors import StoreUnreachable
+from saga_engine.store.patience import Patience
 from saga_engine.store.transactions import Store, swallowed
+from saga_engine.store.wake import CHANNEL, Ear, Notifications
 
 NAMES = frozenset({"postgres", "postgresql", "postgresql+psycopg"})
 CONNECT_SECONDS = 10
@@ -19,6 +25,7 @@ CHECK_SECONDS = 2
 _NAME_BYTES_MAX = 63
 
 _clock = select(func.clock_timestamp())
+_NOTIFY = text(f"NOTIFY {CHANNEL}")
 
 
 class PostgresStore(Store):
@@ -26,11 +33,41 @@ class PostgresStore(Store):
 
     dialect = "postgresql"
 
+    def __init__(self, url: str, reader: Engine, writer: Engine, patience: Patience) -> None:
+        super().__init__(url, reader, writer)
+        self._patience = patience
+        self._by_itself = writer.execution_options(isolation_level="AUTOCOMMIT")
+        self._telling = threading.Lock()
+        self._asked = itertools.count(1)
+        self._told = 0
+
     def clock(self, db: Connection) -> datetime:
         """The server's clock, not the transaction's: clock_timestamp()."""
         now = db.execute(_clock).scalar_one()
         assert isinstance(now, datetime)
         return now.astimezone(UTC)
+
+    def tell_due(self) -> None:
+        """NOTIFY too: one for all threads that wait to say so.
+
+        In a transaction of its own: within theirs, commits would queue for the one lock that NOTIFY takes.
+        """
+        super().tell_due()
+        mine = next(self._asked)
+        with self._telling, suppress(SQLAlchemyError):
+            if mine > self._told:
+                self._told = next(self._asked)  # whoever asked until now has committed before
+                with self._by_itself.connect() as db:
+                    db.execute(_NOTIFY)
+
+    def _listener(self) -> Ear:
+        db = self._writer.connect()
+        db.detach()  # it is the listener's: the pool lends it to nobody else
+        return Notifications(self.url, db.connection.dbapi_connection)
+
+    def unhurried(self) -> AbstractContextManager[None]:
+        """Without the limit for the client; those of the server stay."""
+        return self._patience.unlimited()
 
     def _check_still_open(self, db: Connection) -> None:
         # COMMIT of a failed transaction is answered with ROLLBACK, and psycopg takes that for success.
@@ -68,6 +105,7 @@ def open_postgres(url: URL, *, lease_seconds: float, wait_seconds: float, connec
                 "application_name": f"saga_engine {socket.gethostname()}:{os.getpid()}"[-_NAME_BYTES_MAX:],
                 "connect_timeout": CONNECT_SECONDS,
                 "tcp_user_timeout": _milliseconds(lease_seconds),
+                **keepalives(lease_seconds),
             },
         )
     except ModuleNotFoundError as error:
@@ -75,7 +113,9 @@ def open_postgres(url: URL, *, lease_seconds: float, wait_seconds: float, connec
         raise StoreUnreachable(url=shown, reason=reason) from error
     # Several statements of one read must see one moment, as they do on SQLite; read only, so it cannot conflict.
     reader = writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-    store = PostgresStore(shown, reader, writer)
+    patience = Patience(lease_seconds)
+    event.listen(writer, "connect", patience.bound)
+    store = PostgresStore(shown, reader, writer, patience)
     try:
         with store.read():
             pass
@@ -98,6 +138,15 @@ def session_options(lease_seconds: float) -> str:
         "client_connection_check_interval": _milliseconds(CHECK_SECONDS),
     }
     return " ".join(f"-c {name}={value}" for name, value in limits.items())
+
+
+def keepalives(lease_seconds: float) -> dict[str, int]:
+    """libpq's settings that notice a server which is gone while its answer is awaited: within a lease or so.
+
+    TCP's own begin to ask after two hours.
+    """
+    third = max(1, round(lease_seconds / 3))
+    return {"keepalives": 1, "keepalives_idle": third, "keepalives_interval": third, "keepalives_count": 2}
 
 
 def _milliseconds(seconds: float) -> int:

@@ -6,7 +6,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
@@ -15,10 +15,12 @@ from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.engine import URL, ExceptionContext
 
 from saga_engine.errors import LibraryTooOld, StoreReplaced, StoreUnreachable
-from saga_engine.store import files
+from saga_engine.store import files, hostclock
 from saga_engine.store.files import Access, Host
+from saga_engine.store.hostclock import HostClock
 from saga_engine.store.transactions import Store, swallowed
 from saga_engine.store.turnstile import Turnstile
+from saga_engine.store.wake import Changes, Ear
 
 # How long SQLite itself waits: for a foreign reader that holds up a commit, for a commit that holds up a reader.
 BUSY_SECONDS = 10.0
@@ -36,15 +38,23 @@ class SqliteStore(Store):
         self._path = path
         self._turnstile = turnstile
         self._identity = _identity(path)
+        self._clock = HostClock(partial(turnstile.kept, hostclock.SIZE), turnstile.keep)
 
     def clock(self, db: Connection) -> datetime:  # noqa: ARG002  no question to the database
-        """The host's clock: a SQLite store has one host."""
-        return datetime.now(UTC)
+        """The host's clock, for a SQLite store has one host; but it never goes back, nor follows a jump at once."""
+        return self._clock.now()
+
+    def ahead(self) -> timedelta:
+        """By how much the host's clock was set forward."""
+        return self._clock.ahead()
 
     def close(self) -> None:
         """Let go of connections and locks, after the writer of this process that is under way."""
         super().close()
         self._turnstile.close()
+
+    def _listener(self) -> Ear:
+        return Changes(self._path)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -52,6 +62,7 @@ class SqliteStore(Store):
             # A write to a file that nobody will open again would be acknowledged and lost.
             if _identity(self._path) != self._identity:
                 raise StoreReplaced(url=self.url)
+            self._clock.set()
             yield
 
     def _check_still_open(self, db: Connection) -> None:

@@ -9,7 +9,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import ClassVar, TypeVar
 from weakref import WeakSet
 
@@ -21,6 +21,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from saga_engine.errors import OutcomeUnknown, StoreBusy, StoreError, StoreUnreachable
 from saga_engine.failpoints import hit
 from saga_engine.store import trouble
+from saga_engine.store.wake import Ear
 
 T = TypeVar("T")
 
@@ -28,6 +29,8 @@ TRIES_MAX = 8
 FIRST_DELAY_SECONDS = 0.02
 DELAY_SECONDS_MAX = 2.0
 RETRY_SECONDS_MAX = 30.0
+ASKED_MAX = 4
+"""How often one change is asked after whose outcome is unknown."""
 
 
 class Store(ABC):
@@ -46,13 +49,19 @@ class Store(ABC):
         self._writer = writer
         self._process = os.getpid()
         self._this_thread = threading.local()
+        self._ears: set[Ear] = set()
         _open.add(self)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A read-only transaction that sees one moment of the store. Keep it short: it may hold up a commit."""
-        with self._only_one(), self._plain_errors(), self._reader.connect() as db, db.begin():
-            yield db
+        with self._only_one(), self._plain_errors(), self._reader.connect() as db:
+            transaction = db.begin()
+            try:
+                yield db
+            finally:
+                # What was read is read: a connection that is lost now takes nothing from it.
+                _take_back(db, transaction)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -77,6 +86,35 @@ class Store(ABC):
     @abstractmethod
     def clock(self, db: Connection) -> datetime:
         """The database's own time now, aware, in UTC: it moves on within a transaction."""
+
+    def ahead(self) -> timedelta:
+        """By how much a clock was set forward that the store's time does not follow yet: timers wait (W18)."""
+        return timedelta(0)
+
+    @contextmanager
+    def listening(self) -> Iterator[Ear]:
+        """Hear when something may have come due, from this process or another. Raises when it is deaf."""
+        with self._plain_errors():
+            ear = self._listener()
+            self._ears.add(ear)
+            try:
+                yield ear
+            finally:
+                self._ears.discard(ear)
+                ear.close()
+
+    def tell_due(self) -> None:
+        """Say that something has come due, after its commit: a hint, which may be lost. Raises nothing."""
+        for ear in list(self._ears):
+            ear.poke()
+
+    @abstractmethod
+    def _listener(self) -> Ear:
+        """An ear at this database."""
+
+    def unhurried(self) -> AbstractContextManager[None]:
+        """A block whose statements may take as long as they take: a schema is made on a store of any size."""
+        return nullcontext()
 
     def close(self) -> None:
         """Let go of connections and locks. Threads that still use the store get errors."""
@@ -143,10 +181,19 @@ def retrying(store: Store, work: Callable[[Connection], T]) -> T:
     *work* may be called up to TRIES_MAX times within RETRY_SECONDS_MAX: it changes nothing but the store. The last
     error is raised when they are used up. An unknown outcome at COMMIT is never retried (PROTOCOL, T3).
     """
+    return _again(store.write, work)
+
+
+def reading(store: Store, look: Callable[[Connection], T]) -> T:
+    """What *look* returns, from a read-only transaction that is begun anew like a write's."""
+    return _again(store.read, look)
+
+
+def _again(transaction: Callable[[], AbstractContextManager[Connection]], work: Callable[[Connection], T]) -> T:
     end = time.monotonic() + RETRY_SECONDS_MAX
     for tries in range(TRIES_MAX):
         try:
-            with store.write() as db:
+            with transaction() as db:
                 return work(db)
         except (StoreBusy, StoreUnreachable):
             if tries == TRIES_MAX - 1 or time.monotonic() >= end:
@@ -154,6 +201,26 @@ def retrying(store: Store, work: Callable[[Connection], T]) -> T:
         # Full jitter: those that collided once must not meet again at the same moment.
         time.sleep(random.uniform(0, min(FIRST_DELAY_SECONDS * 2**tries, DELAY_SECONDS_MAX)))  # noqa: S311  no secret
     raise AssertionError("the last try returns or raises")
+
+
+def certain(store: Store, work: Callable[[Connection], T], doubt: OutcomeUnknown | None = None) -> T:
+    """What *work* returns, committed for certain: after an unknown outcome the same is done again, under its locks.
+
+    *work* changes nothing the second time, and answers as it did the first time. *doubt* is an unknown outcome that
+    *work* asks after. While one is open nobody may be told that nothing happened: OutcomeUnknown is raised when the
+    store does not answer any more.
+    """
+    for _ in range(ASKED_MAX):
+        try:
+            return retrying(store, work)
+        except OutcomeUnknown as error:
+            doubt = error
+        except StoreError as error:
+            if doubt is None:
+                raise
+            raise doubt from error
+    assert doubt is not None, "every try ended in doubt"
+    raise doubt
 
 
 def swallowed() -> StoreError:

@@ -20,6 +20,7 @@ from saga_engine.failpoints import hit
 # Between two looks at a lock. There is no flock with a time limit, and a limit we need: a stopped process may hold it.
 LOOK_SECONDS = 0.0005
 _PID_BYTES = 12
+_KEPT_AT = 64
 
 
 class Turnstile:
@@ -58,6 +59,14 @@ class Turnstile:
             if not self._closed:
                 fcntl.flock(self._lock, fcntl.LOCK_UN)
             self._line.release()
+
+    def keep(self, data: bytes) -> None:
+        """Keep a few bytes beside the store, for all its processes. Under the lock."""
+        os.pwrite(self._lock, data, _KEPT_AT)
+
+    def kept(self, size: int) -> bytes:
+        """What was kept; nothing where the files are new, or closed."""
+        return b"" if self._closed else os.pread(self._lock, size, _KEPT_AT)
 
     def close(self) -> None:
         """Close both files, after the writer of this process that is under way; again: nothing to do."""

@@ -27,7 +27,7 @@ def upgrade(store: Store, versions: Path = VERSIONS) -> None:
     """
     if store.dialect == "postgresql":
         _make_version_table(store)
-    with store.write() as db:
+    with store.unhurried(), store.write() as db:
         if store.dialect == "postgresql":
             # A table lock, for advisory locks are not everywhere; it lets readers see which schema there is.
             db.execute(text(f'LOCK TABLE "{VERSION_TABLE}" IN SHARE ROW EXCLUSIVE MODE'))

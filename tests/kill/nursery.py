@@ -1,8 +1,8 @@
 """A process that forks workers and voters, so that each is a process of its own and none has a slow start.
 
 Orders come as JSON, one a line; the answer is a line too. {"work": {...}} starts a worker and answers its pid;
-{"vote": {...}} starts processes of people who decide at the same moments, and answers their pids; {"look": pid}
-answers "alive" or how it ended. When the orders end, no child is left.
+{"vote": {...}} starts processes of people who decide at the same moments, and answers their pids; {"send": {...}}
+starts one that sends events; {"look": pid} answers "alive" or how it ended. When the orders end, no child is left.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from saga_engine.runtime import registry
 from saga_engine.runtime.engine import Engine
 from saga_engine.runtime.isolation.servers import prefork
 from saga_engine.settings import load
-from tests.kill import planted, votes
+from tests.kill import planted, senders, votes
 
 WORKFLOWS: Final = Path(__file__).parent / "workflows"
 BROKE: Final = 70
@@ -74,6 +74,8 @@ class Nursery:
                 return self._start(lambda: work(how))
             case {"vote": how}:
                 return self._vote(how)
+            case {"send": how}:
+                return self._start(lambda: senders.send(opened(how["folder"]), how))
             case _:
                 return self._look(order["look"])
 

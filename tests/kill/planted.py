@@ -16,6 +16,7 @@ from saga_engine.runtime.incarnation import Incarnation
 from saga_engine.store import record
 from saga_engine.store.connect import Store
 from saga_engine.store.record import Head
+from saga_engine.store.wake import Changes, Ear, Notifications
 
 SLOW_RENEWAL_SECONDS: Final = 2.0
 
@@ -62,7 +63,18 @@ def stops_between_transactions() -> None:
     Store.write = gated(Store.write)  # type: ignore[method-assign]
 
 
+def deaf() -> None:
+    """No hint reaches this worker: no NOTIFY, no change of the file. No bug, for a hint may be lost."""
+
+    def hears_nothing(ear: Ear) -> None:
+        ear._poked(None, None)
+
+    for ear in (Notifications, Changes):
+        setattr(ear, "wait", hears_nothing)  # noqa: B010  a plain assignment would need its types
+
+
 BUGS: Final[Mapping[str, Callable[[], None]]] = {
+    "deaf": deaf,
     "revision alone": revision_alone,
     "slow renewal": slow_renewal,
     "stops between transactions": stops_between_transactions,

@@ -87,9 +87,9 @@ class Project:
         self.processes.append(worker)
         return worker
 
-    def command(self, *arguments: str, points: str = "") -> Command:
+    def command(self, *arguments: str, points: str = "", **environment: str) -> Command:
         """Start ``saga worker``."""
-        command = Command(self.folder, *arguments, points=points)
+        command = Command(self.folder, *arguments, points=points, **environment)
         self.processes.append(command)
         return command
 

@@ -18,7 +18,9 @@ pytestmark = pytest.mark.serial
 KILLS: Final = 20
 SECONDS_MAX: Final = 1.0
 """From the kill to the next attempt, at the default poll of half a second."""
-LEASE_SECONDS: Final = 1.5
+EXPIRIES: Final = 3
+LEASE_SECONDS: Final = 2.0
+LEASES_MAX: Final = 1.5
 POLL_SECONDS: Final = 0.1
 
 
@@ -62,17 +64,22 @@ def test_without_the_death_lock_the_next_attempt_begins_when_the_lease_is_over(
 ) -> None:
     limits = {"lease_seconds": LEASE_SECONDS, "renew_seconds": LEASE_SECONDS / 3, "poll_seconds": POLL_SECONDS}
     project = project_of(store, **limits)
-    worker = project.worker(concurrency=1)
-    run = project.start("holding", how="hangs")
-    project.seen(run, 1)
-    [(lock_file,)] = project.store_rows("SELECT lock_file FROM saga_incarnations WHERE ended_at IS NULL")
-    begun(project)
-    Path(lock_file).unlink()
-    killed = time.monotonic()
-    assert worker.kill() == "killed"
-    # Nobody knows whether it is dead, so an idempotent step waits no longer than for its lease, and is tried again.
-    took = project.seen(run, 2)["at"] - killed
-    assert LEASE_SECONDS / 2 < took < LEASE_SECONDS + 1.0, took
-    assert project.ended(run).state == "HELD"
-    [(how,)] = project.store_rows("SELECT ended_how FROM saga_incarnations WHERE lock_file = :f", f=lock_file)
-    assert how == "expired"
+    waiting = project.worker(concurrency=1)
+    took = []
+    for _ in range(EXPIRIES):
+        run = project.start("holding", how="hangs")
+        project.seen(run, 1)
+        [holding, waiting] = [waiting, begun(project)]
+        [(lock_file,)] = project.store_rows("SELECT lock_file FROM saga_incarnations WHERE pid = :p", p=holding.pid)
+        Path(lock_file).unlink()  # as on another host
+        killed = time.monotonic()
+        assert holding.kill() == "killed"
+        # Nobody knows whether it is dead, so an idempotent step waits no longer than for its lease, and is tried again.
+        took.append(project.seen(run, 2)["at"] - killed)
+        assert project.ended(run).state == "HELD"
+        [(how,)] = project.store_rows("SELECT ended_how FROM saga_incarnations WHERE lock_file = :f", f=lock_file)
+        assert how == "expired"
+    leases = [seconds / LEASE_SECONDS for seconds in sorted(took)]
+    print(f"{store}: {EXPIRIES} expiries, next attempt after {leases[0]:.2f} to {leases[-1]:.2f} leases")  # noqa: T201  the measurement
+    assert leases[0] > 1 / 2, took
+    assert leases[-1] <= LEASES_MAX, took

@@ -87,18 +87,22 @@ class Forked:
 class Command:
     """``saga worker``, as people start it, in a process of its own; what it says goes to a file."""
 
-    def __init__(self, folder: Path, *arguments: str, points: str = "") -> None:
+    def __init__(self, folder: Path, *arguments: str, points: str = "", **more: str) -> None:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SAGA_")}
         with (folder / "worker.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "saga_engine", "worker", *arguments],
                 cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env={**environment, "PYTHONPATH": str(CHECKOUT), "SAGA_FAILPOINTS": points},
+                env={**environment, "PYTHONPATH": str(CHECKOUT), "SAGA_FAILPOINTS": points, **more},
             )  # fmt: skip
 
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
 
     def signal(self, number: signal.Signals) -> float:
         """Send a signal; when, on the monotonic clock."""

@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Engine
 from saga_engine.errors import CommitUnknown
 from saga_engine.ledger import effect
 from tests.ledger.conftest import Opened
-from tests.ledger.proxy import Loss, Proxy, proxy_before
 from tests.ledger.support import Head, Loaded, apply, head, insert, key, loaded, part_rows, undo_all
+from tests.support.proxy import Loss, Proxy, proxy_before
 
 SHORT_LEASE = timedelta(seconds=2)
 COMMITS_FORWARD = 4

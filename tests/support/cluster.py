@@ -15,10 +15,12 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Literal
+
+from sqlalchemy.engine import make_url
 
 START_TRIES_MAX: Final = 3
 """The free port may be taken by somebody else before the server has it."""
@@ -39,8 +41,10 @@ class ClusterFailed(Exception):
 class Cluster:
     """A server of one's own in *folder*, on a local port, with durable settings and a password nobody knows."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, fsync: bool = True) -> None:
+        """Without *fsync* what is committed survives a crash of the server, and not one of the machine."""
         self.folder = folder
+        self._fsync = fsync
         self.data = folder / "data"
         self.url = ""
         self._programs = Path()
@@ -62,6 +66,11 @@ class Cluster:
             return self.url
         raise last_error or ClusterFailed("not tried")
 
+    def restart(self) -> None:
+        """Start it again, where it was."""
+        port = make_url(self.url).port
+        self._run("pg_ctl", "start", f"--timeout={START_SECONDS}", f"--options=-p {port}")
+
     def stop(self, mode: Literal["fast", "immediate"] = "fast") -> None:
         """Stop the server; "immediate" is a crash, from which the next start recovers."""
         self._run("pg_ctl", "stop", f"--mode={mode}")
@@ -79,6 +88,7 @@ class Cluster:
                   "--locale=C", "--no-sync")  # fmt: skip
         with (self.data / "postgresql.auto.conf").open("a") as settings:
             settings.write("listen_addresses = '127.0.0.1'\nunix_socket_directories = ''\nmax_connections = 200\n")
+            settings.write("" if self._fsync else "fsync = off\n")
 
     def _password(self) -> str:
         return (self.folder / "password").read_text()
@@ -103,15 +113,16 @@ class Cluster:
 
 @contextmanager
 def temporary_cluster() -> Iterator[Cluster]:
-    """A started cluster that the test may crash; gone at the end."""
+    """A started cluster that the test may crash; gone at the end. No test crashes the machine: no fsync."""
     with tempfile.TemporaryDirectory(prefix="saga-cluster-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(PASS_THROUGH)
-        cluster = Cluster(Path(folder) / "cluster")
+        cluster = Cluster(Path(folder) / "cluster", fsync=False)
         cluster.start()
         try:
             yield cluster
         finally:
-            cluster.stop("immediate")
+            with suppress(ClusterFailed):  # the test has left it stopped
+                cluster.stop("immediate")
 
 
 def open_shared_folder() -> tuple[Path, int]:

@@ -17,7 +17,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from saga_engine import Approval, Connection, Frozen, Outcome, Retry, Saga, Step, hours, minutes, seconds
+from saga_engine import Approval, Connection, Event, Frozen, Outcome, Retry, Saga, Step, hours, minutes, seconds
 
 HANGS_SECONDS: Final = 100.0
 """Longer than any test; a thread that hangs ends with its process."""
@@ -217,6 +217,50 @@ def book_at_once(step: Step[Trip]) -> Booked:
 errand = Saga("errand", version=1, states=E, input=Trip, start=E.BOOKING)
 errand.at(E.BOOKING).run(book_at_once, promise="effect", timeout=minutes(1)).pivot().then(E.BOOKED)
 errand.final(E.BOOKED)
+
+
+class F(Enum):
+    OUT = auto()
+    DRIVING = auto()
+    DONE = auto()
+
+
+PATIENT: Final = Retry(1_000, first=seconds(0.05), cap=seconds(0.5))
+"""For databases that come and go."""
+
+
+def ferry_out(step: Step[Trip]) -> Booked:
+    return step.effect(DW, _book(step, "out"))
+
+
+def ferry_car(step: Step[Trip]) -> Booked:
+    if step.input.slow_seconds:
+        seen(step.input.folder, run=step.run_id, step="car", attempt=step.attempt)
+        time.sleep(step.input.slow_seconds)
+    return step.effect(DW, _book(step, "car"))
+
+
+ferry = Saga("ferry", version=1, states=F, input=Trip, start=F.OUT)
+ferry.at(F.OUT).run(ferry_out, promise="effect", retry=PATIENT, timeout=minutes(1)).pivot().then(F.DRIVING)
+ferry.at(F.DRIVING).run(ferry_car, promise="effect", retry=PATIENT, timeout=minutes(1)).pivot().then(F.DONE)
+ferry.final(F.DONE)
+
+
+class C(Enum):
+    COUNTING = auto()
+    COUNTED = auto()
+
+
+class Tick(Frozen):
+    n: int
+
+
+tick = Event("tick", Tick, unhandled="reject")
+stop = Event("stop", Frozen, unhandled="reject")
+
+counting = Saga("counting", version=1, states=C, input=Trip, start=C.COUNTING)
+counting.at(C.COUNTING).wait(tick, deadline=hours(9)).on(stop, C.COUNTED).then(C.COUNTING, timed_out=C.COUNTED)
+counting.final(C.COUNTED)
 
 
 class V(Enum):
