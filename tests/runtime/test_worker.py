@@ -334,11 +334,13 @@ def test_others_do_not_starve_while_a_suspect_waits_for_an_empty_worker(opened: 
     with plays.playing("p") as play, plays.playing("q"):
         play.acts["one"] = play.hangs
         long = engine.start("play", {"name": "p"}).id
+        suspect = engine.start("play", {"name": "q"}).id
+        engine.pause(suspect)
+        with engine.store.write() as db:
+            db.execute(sa.update(tasks).where(tasks.c.run_id == suspect).values(crashes=1))
         with working(engine, concurrency=4):
             assert play.began.wait(10)
-            suspect = engine.start("play", {"name": "q"}).id
-            with engine.store.write() as db:
-                db.execute(sa.update(tasks).where(tasks.c.run_id == suspect).values(crashes=1))
+            engine.resume(suspect)
             other = engine.start("play", {"name": "q"}).id
             plays.until(lambda: engine.get(other).ended, 10)
             assert not engine.get(suspect).ended
