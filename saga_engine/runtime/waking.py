@@ -15,6 +15,8 @@ from saga_engine.store.connect import Ear, Store
 
 AGAIN_SECONDS: Final = 2.0
 """How long a store that does not listen is left alone."""
+CLOSE_SECONDS: Final = 1.0
+"""How long a drain waits for the thread, which may be waiting for a store that is away."""
 
 
 @contextmanager
@@ -33,7 +35,7 @@ def listening(store: Store, tell: Callable[[], None], *, wanted: bool) -> Iterat
         yield
     finally:
         waking.stop()
-        thread.join()
+        thread.join(CLOSE_SECONDS)
 
 
 class _Waking:

@@ -22,6 +22,8 @@ NAMES = frozenset({"postgres", "postgresql", "postgresql+psycopg"})
 CONNECT_SECONDS = 10
 # How soon the server ends the statement of a client that is gone.
 CHECK_SECONDS = 2
+# A busy disk may keep a COMMIT for seconds, however short the lease is.
+PATIENCE_SECONDS_LEAST = 5.0
 _NAME_BYTES_MAX = 63
 
 _clock = select(func.clock_timestamp())
@@ -113,7 +115,7 @@ def open_postgres(url: URL, *, lease_seconds: float, wait_seconds: float, connec
         raise StoreUnreachable(url=shown, reason=reason) from error
     # Several statements of one read must see one moment, as they do on SQLite; read only, so it cannot conflict.
     reader = writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-    patience = Patience(lease_seconds)
+    patience = Patience(max(lease_seconds, PATIENCE_SECONDS_LEAST))
     event.listen(writer, "connect", patience.bound)
     store = PostgresStore(shown, reader, writer, patience)
     try:
