@@ -54,7 +54,7 @@ def verify(db: sa.Connection, run_id: str) -> int | None:
     The run's row keeps head and length, so that a history cut off at its end is found too.
     """
     head = db.execute(_HEAD, {"run_id": run_id}).one()
-    return broken_at(_all(db, run_id), head.revision, bytes(head.journal_hash))
+    return broken_at(every(db, run_id), head.revision, bytes(head.journal_hash))
 
 
 def broken_at(chain: Iterator[Line], length: int, head: bytes) -> int | None:
@@ -71,8 +71,8 @@ def broken_at(chain: Iterator[Line], length: int, head: bytes) -> int | None:
     return None if previous == head else length
 
 
-def _all(db: sa.Connection, run_id: str) -> Iterator[Line]:
-    """Every line, page by page."""
+def every(db: sa.Connection, run_id: str) -> Iterator[Line]:
+    """Every line of a run, in order, page by page."""
     after = 0
     while page := lines(db, run_id, after):
         yield from page
