@@ -99,7 +99,10 @@ class Claiming:
             self.due = claims.look(db, self._menu)
         taken = self._claim("timer", TIMERS_MAX) if _is_due(self.due.timer, now) else []
         self._timer_taken = _is_due(self.due.timer, now)
-        taken += self._actions(free) if _is_due(self.due.action, now) else []
+        if _is_due(self.due.action, now):
+            taken += self._actions(free)
+        else:
+            self.backlog = False  # else it would look again at once, and again, until something is due
         self._schedule(now)
         return taken
 

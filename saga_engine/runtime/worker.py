@@ -118,7 +118,10 @@ class Worker:
 
     def _listen(self) -> None:
         """Wait for a report, no longer than a tick; take what else has come meanwhile, up to a batch."""
-        wait = 0.0 if self._reports else min(TICK_SECONDS, self._claiming.seconds(self._slots.free))
+        # A worker that may not claim now does not look: to be called at once would only burn the processor.
+        looks = self._me.trusted and not self._stopping
+        look = self._claiming.seconds(self._slots.free) if looks else TICK_SECONDS
+        wait = 0.0 if self._reports else min(TICK_SECONDS, look)
         try:
             while len(self._reports) < self._limits.batch_rows:
                 came = self._slots.came.get(timeout=wait) if wait else self._slots.came.get_nowait()

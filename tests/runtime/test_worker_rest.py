@@ -1,0 +1,59 @@
+"""A worker that has nothing to do rests: it does not ask the store again and again, nor burn the processor."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from saga_engine.runtime.engine import Engine
+from saga_engine.runtime.worker import TICK_SECONDS, Worker
+from tests.runtime import plays
+from tests.runtime.conftest import Opened
+
+SECONDS_MAX = 30.0
+
+
+@contextmanager
+def begun(engine: Engine) -> Iterator[Worker]:
+    """A worker with one slot, whose rounds the test makes."""
+    worker = engine.worker(concurrency=1)
+    worker._begin()
+    try:
+        yield worker
+    finally:
+        worker._drain()
+
+
+def listened(worker: Worker) -> float:
+    """The seconds that it waits for a report."""
+    start = time.monotonic()
+    worker._listen()
+    return time.monotonic() - start
+
+
+def test_a_worker_that_took_all_that_was_due_does_not_look_again_at_once(opened: Opened) -> None:
+    engine = opened(plays.gated(), poll_seconds=60)
+    run = engine.start("gated", {}).id
+    with begun(engine) as worker:
+        end = time.monotonic() + SECONDS_MAX
+        while engine.get(run).status != "waiting":
+            worker._round(until_idle=False)
+            assert time.monotonic() < end
+        worker._claiming.soon()
+        worker._round(until_idle=False)
+        assert (worker._claiming.backlog, worker._claiming.seconds(1) > 0) == (False, True)
+
+
+def test_a_worker_whose_lease_may_have_run_out_waits_for_its_renewal(opened: Opened) -> None:
+    with begun(opened(plays.gated(), renew_seconds=1)) as worker:
+        worker._me._trusted_until = 0.0
+        assert worker._claiming.seconds(1) == 0
+        assert listened(worker) > TICK_SECONDS / 2
+
+
+def test_a_worker_that_drains_waits_for_what_still_runs(opened: Opened) -> None:
+    with begun(opened(plays.gated())) as worker:
+        worker._stopping = True
+        assert worker._claiming.seconds(1) == 0
+        assert listened(worker) > TICK_SECONDS / 2
