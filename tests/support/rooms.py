@@ -15,6 +15,8 @@ BUDGET_SECONDS: Final = {
     "kill": 300,
     "cli": 120,
     "docs": 60,
+    "simulation": 180,
+    "planted": 150,
 }
 
 

@@ -1,0 +1,45 @@
+"""What the rows at the end no longer tell: who held a task at the moment when a report of it was recorded.
+
+It reads beside the engine, with statements of its own: between the transactions of one thread nothing can move.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+OPEN: Final = "SELECT name, attempt, leased_by FROM saga_tasks"
+NEW: Final = "SELECT revision, event FROM saga_journal WHERE revision > ? ORDER BY revision"
+
+
+class Audit:
+    """Watches every transaction that writes."""
+
+    def __init__(self) -> None:
+        self.held_twice: list[str] = []
+        self.unfenced: list[str] = []
+        self._seen = 0
+
+    @contextmanager
+    def __call__(self, db: sqlite3.Connection) -> Iterator[None]:
+        """Around a transaction: a report that it records is of who held the task before it."""
+        held = {name: (attempt, leased_by) for name, attempt, leased_by in db.execute(OPEN)}
+        try:
+            yield
+        finally:
+            if not db.in_transaction:
+                self._recorded(held, db.execute(NEW, (self._seen,)).fetchall())
+
+    def _recorded(self, held: dict[str, tuple[int, str]], lines: list[tuple[int, str]]) -> None:
+        for revision, text in lines:
+            self._seen = revision
+            event = json.loads(text)
+            if "incarnation" not in event:
+                continue
+            who = (event["attempt"], event["incarnation"])
+            holder = held.get(event["task"])
+            if holder != who:
+                self.unfenced.append(f"line {revision}: {event['kind']} of {event['task']} by {who}, held by {holder}")
