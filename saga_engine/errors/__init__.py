@@ -6,9 +6,11 @@ next. ``exit_code`` is what the command line ends with.
 
 from saga_engine.errors.asked import (
     AlreadyDecided,
+    AnchorUnusable,
     BadInput,
     Conflict,
     EventNotFound,
+    KeyPruned,
     KeyTaken,
     NotAccepted,
     NotAllowed,
@@ -71,6 +73,7 @@ from saga_engine.errors.work import (
 
 __all__ = [
     "AlreadyDecided",
+    "AnchorUnusable",
     "AttemptEnded",
     "BadInput",
     "BadResult",
@@ -83,6 +86,7 @@ __all__ = [
     "EventNotFound",
     "ExportDamaged",
     "ExportGone",
+    "KeyPruned",
     "KeyTaken",
     "LedgerChanged",
     "LedgerError",

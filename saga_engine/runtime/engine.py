@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import structlog
@@ -15,7 +16,7 @@ from saga_engine import settings as settings_room
 from saga_engine.domain import events as e
 from saga_engine.domain.definition.saga import Saga
 from saga_engine.domain.definition.values import Event
-from saga_engine.runtime import ask, look, picture, reasons, starting
+from saga_engine.runtime import ask, look, picture, reasons, starting, verify
 from saga_engine.runtime.deliver import Door
 from saga_engine.runtime.opening import opened
 from saga_engine.runtime.registry import Registry
@@ -32,6 +33,7 @@ from saga_engine.runtime.views import (
     WhyView,
     WorkerView,
 )
+from saga_engine.runtime.views_operate import VerifiedView
 from saga_engine.runtime.worker import Worker
 from saga_engine.settings import Settings
 from saga_engine.store.inspect import Wanted
@@ -194,6 +196,13 @@ class Engine:
     def workers(self) -> list[WorkerView]:
         """The workers that have not ended."""
         return look.workers(self.door)
+
+    def verify(self, *runs: str, anchors: Sequence[Path] = (), write_anchor: Path | None = None) -> VerifiedView:
+        """Check the histories of *runs*, or of all there are, against themselves, their rows, and *anchors*.
+
+        *write_anchor*: where nothing is wrong, write an anchor there; one that is there has to agree first.
+        """
+        return verify.verify(self.door, runs, anchors, write_anchor)
 
     def work(self, *, concurrency: int = 8, queues: Sequence[str] = ("default",), until_idle: bool = False) -> int:
         """Be a worker in this thread, until ``stop`` of the worker, or until nothing is due now nor being run.

@@ -1,0 +1,32 @@
+"""What checking, pruning and reconciling answer with."""
+
+from typing import Literal
+
+from saga_engine.domain.definition.values import Frozen
+
+
+class FaultView(Frozen):
+    """Something in the store that this program cannot have written. *revision*: of the journal line, if it is one."""
+
+    run_id: str
+    run: str
+    """The run's short name; its id, or nothing, where there is none."""
+    revision: int | None
+    what: Literal["line", "row", "anchor", "removed", "stray", "pruned", "store"]
+    text: str
+
+
+class VerifiedView(Frozen):
+    """What a check of histories has looked at, and found."""
+
+    runs: int
+    lines: int
+    pruned: int
+    """Rows of what was pruned."""
+    anchored: int
+    """Runs that an anchor knew."""
+    found: tuple[FaultView, ...]
+    more: int
+    """Faults beyond those that are named."""
+    anchor: str | None
+    """The file that was written."""
