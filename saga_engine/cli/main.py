@@ -66,6 +66,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, Entry]]] = {
         "doctor": Entry("doctor:doctor", "Examine store, durability, workers, sagas and connections."),
         "workers": Entry("look:workers", "List the workers that have not ended."),
         "verify": Entry("verify:verify", "Find journal lines that were changed, removed, put in or moved."),
+        "prune": Entry("prune:prune", "Remove runs that ended long ago."),
         "db": Entry("db:db", "Make, upgrade and print the schema; make ledgers."),
         "config": Entry("config:config", "Show the settings and who said what."),
         "help": Entry("topics:topic", "Explain exit codes, names of runs, outputs, settings."),

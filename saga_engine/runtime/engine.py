@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -17,6 +17,7 @@ from saga_engine.domain import events as e
 from saga_engine.domain.definition.saga import Saga
 from saga_engine.domain.definition.values import Event
 from saga_engine.runtime import ask, look, picture, reasons, starting, verify
+from saga_engine.runtime import prune as pruning
 from saga_engine.runtime.deliver import Door
 from saga_engine.runtime.opening import opened
 from saga_engine.runtime.registry import Registry
@@ -33,7 +34,7 @@ from saga_engine.runtime.views import (
     WhyView,
     WorkerView,
 )
-from saga_engine.runtime.views_operate import VerifiedView
+from saga_engine.runtime.views_operate import PrunedView, VerifiedView
 from saga_engine.runtime.worker import Worker
 from saga_engine.settings import Settings
 from saga_engine.store.inspect import Wanted
@@ -203,6 +204,22 @@ class Engine:
         *write_anchor*: where nothing is wrong, write an anchor there; one that is there has to agree first.
         """
         return verify.verify(self.door, runs, anchors, write_anchor)
+
+    def prune(
+        self,
+        older_than: timedelta,
+        *,
+        saga: Saga[Any, Any] | str | None = None,
+        keep_failed: bool = False,
+        ledgers: bool = False,
+        dry_run: bool = False,
+    ) -> PrunedView:
+        """Remove runs that ended longer ago than *older_than*, in short transactions beside the workers.
+
+        *keep_failed*: only those that completed. *ledgers*: their rows in targets too.
+        """
+        asked = pruning.Asked(older_than, saga.name if isinstance(saga, Saga) else saga, keep_failed, ledgers)
+        return pruning.prune(self.door, self.targets, asked, dry_run=dry_run)
 
     def work(self, *, concurrency: int = 8, queues: Sequence[str] = ("default",), until_idle: bool = False) -> int:
         """Be a worker in this thread, until ``stop`` of the worker, or until nothing is due now nor being run.

@@ -1,5 +1,6 @@
 """What checking, pruning and reconciling answer with."""
 
+from datetime import datetime
 from typing import Literal
 
 from saga_engine.domain.definition.values import Frozen
@@ -30,3 +31,19 @@ class VerifiedView(Frozen):
     """Faults beyond those that are named."""
     anchor: str | None
     """The file that was written."""
+
+
+class PrunedView(Frozen):
+    """What a prune has removed, or would remove."""
+
+    before: datetime
+    """Runs that ended before this."""
+    runs: int
+    lines: int
+    """Journal lines of theirs."""
+    kept: int
+    """Old enough, and kept: a notice of theirs is still to be given, or waits for a person."""
+    transactions: int
+    longest_seconds: float
+    """How long the longest transaction held its locks."""
+    dry_run: bool
