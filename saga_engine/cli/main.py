@@ -53,6 +53,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, Entry]]] = {
         "retry": Entry("repair:retry", "Try again now what is parked or backs off."),
         "skip": Entry("repair:skip", "Go on without what is parked."),
         "resolve": Entry("repair:resolve", "Say what a step in doubt really did."),
+        "reconcile": Entry("reconcile:reconcile", "Compare runs with ledgers after a backup was restored, and mend."),
         "cancel": Entry("repair:cancel", "Stop a run and undo what it did."),
         "rollback": Entry("rollback:rollback", "Undo a run, or back to a state and forward again."),
         "pause": Entry("repair:pause", "Hold a run: nothing new starts."),

@@ -52,7 +52,7 @@ def verify(given: Options, runs: tuple[str, ...], anchors: tuple[Path, ...], wri
     """
     with Here(given) as here:
         names = [here.run(name) for name in runs]
-        found = here.engine.verify(*names, anchors=anchors, write_anchor=write)
+        found = here.engine.verify(names, anchors=anchors, write_anchor=write)
         output.item(given, "Verification", found, lambda: _told(found, given))
         if found.anchor is not None:
             here.note(f"note:  the anchor is in {found.anchor}; keep it where the store's writers cannot write")

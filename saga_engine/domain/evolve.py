@@ -9,11 +9,14 @@ from saga_engine.domain.values import Status
 
 
 def evolve(run: Snapshot, command: c.Command) -> Snapshot:
-    """Return *run* as it is after *command*. Attempt and lease are not a decision's to change, but to end."""
+    """Return *run* as it is after *command*.
+
+    Attempt and lease are not a decision's to change, but to end, and to count on from what a target has seen.
+    """
     match command:
         case c.Move() | c.OpenState() | c.BeginRollback() | c.Pause() | c.Resume() | c.Finish():
             return _run(run, command)
-        case c.AddTask() | c.CloseTask() | c.SetDue() | c.EndAttempt() | c.Park():
+        case c.AddTask() | c.CloseTask() | c.SetDue() | c.EndAttempt() | c.RaiseAttempt() | c.Park():
             return replace(run, tasks=_tasks(run, command))
         case c.AddResult() | c.ForgetResults():
             return replace(run, results=_results(run, command))
@@ -55,7 +58,9 @@ def _run(run: Snapshot, command: c.Move | c.OpenState | c.BeginRollback | c.Paus
             return replace(run, status=command.status)
 
 
-def _tasks(run: Snapshot, command: c.AddTask | c.CloseTask | c.SetDue | c.EndAttempt | c.Park) -> tuple[Task, ...]:
+def _tasks(
+    run: Snapshot, command: c.AddTask | c.CloseTask | c.SetDue | c.EndAttempt | c.RaiseAttempt | c.Park
+) -> tuple[Task, ...]:
     match command:
         case c.AddTask(task=task):
             return (*run.tasks, task)
@@ -65,8 +70,10 @@ def _tasks(run: Snapshot, command: c.AddTask | c.CloseTask | c.SetDue | c.EndAtt
             return tuple(_changed(run, task, command) if task.name == command.task else task for task in run.tasks)
 
 
-def _changed(run: Snapshot, task: Task, command: c.SetDue | c.EndAttempt | c.Park) -> Task:
+def _changed(run: Snapshot, task: Task, command: c.SetDue | c.EndAttempt | c.RaiseAttempt | c.Park) -> Task:
     match command:
+        case c.RaiseAttempt(attempt=attempt):
+            return replace(task, attempt=max(task.attempt, attempt))
         case c.SetDue(due_at=due_at, failures=failures, error=error):
             due, later = held(run, due_at)
             again = replace(_over(task), parked=None, due_at=due, resumes_at=later)

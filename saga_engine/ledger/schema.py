@@ -34,8 +34,8 @@ from saga_engine.errors import LedgerChanged
 from saga_engine.ledger import connect, transaction
 from saga_engine.ledger.database import SCHEMA
 
-FORMAT: Final = 1
-"""Raised when these tables change; a program refuses a ledger of another format."""
+FORMAT: Final = 2
+"""Raised when these tables change; a program refuses a ledger of another format. 2: heads name their step."""
 PART_CHARS_MAX: Final = 500
 """A part's name is in an index."""
 
@@ -99,6 +99,7 @@ heads: Final = Table(
         comment="open: attempts may write parts. undoing: none may any more; set as the undo begins, "
         "also where the step never wrote (a tombstone). undone: set when no part is applied any more.",
     ),
+    Column("step", Text, comment="State and visit of the step, for people; set with the row."),
     Column("opened_at", Time, comment="First effect of the first attempt; empty if the step never wrote."),
     Column("undoing_at", Time, comment="When the undo began for the first time."),
     Column("undone_at", Time, comment="When everything was undone and verified."),
@@ -150,7 +151,11 @@ parts: Final = Table(
 
 
 def create(engine: Engine) -> str:
-    """Make the ledger where there is none; return its uuid. Several may do so at once: they get the same one."""
+    """Make the ledger where there is none; return its uuid. Several may do so at once: they get the same one.
+
+    One of an older format is brought to this one, with all that it holds.
+    """
+    upgrade(engine)
     found = identity(engine)
     if found is not None:
         return found
@@ -185,6 +190,23 @@ def privileges(engine: Engine) -> list[str]:
     """Name the rights that are missing to make the ledger or to write it; nothing is tried, nothing is changed."""
     with engine.connect() as db:
         return connect.database_of(engine).missing_rights(db, [table.name for table in metadata.sorted_tables])
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring a ledger of an older format to this one; nothing to do where there is none."""
+    with engine.connect() as db:
+        schema = connect.database_of(engine).schema
+        if not all(inspect(db).has_table(table.name, schema) for table in (heads, ledger)):
+            return
+        old = db.execute(select(ledger.c.format)).scalar_one_or_none() == 1
+    if old:
+        transaction.run(engine, "ledger", "ledger.upgrade", _name_steps)
+
+
+def _name_steps(db: Connection) -> None:
+    """From format 1. Whoever comes second waits, and finds it done."""
+    if db.execute(ledger.update().where(ledger.c.format == 1).values(format=FORMAT)).rowcount:
+        db.exec_driver_sql(f"ALTER TABLE {connect.database_of(db.engine).schema}.{heads.name} ADD COLUMN step TEXT")
 
 
 def _create(db: Connection) -> None:

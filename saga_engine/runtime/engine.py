@@ -18,6 +18,7 @@ from saga_engine.domain.definition.saga import Saga
 from saga_engine.domain.definition.values import Event
 from saga_engine.runtime import ask, look, picture, reasons, starting, verify
 from saga_engine.runtime import prune as pruning
+from saga_engine.runtime import reconcile as reconciling
 from saga_engine.runtime.deliver import Door
 from saga_engine.runtime.opening import opened
 from saga_engine.runtime.registry import Registry
@@ -34,7 +35,7 @@ from saga_engine.runtime.views import (
     WhyView,
     WorkerView,
 )
-from saga_engine.runtime.views_operate import PrunedView, VerifiedView
+from saga_engine.runtime.views_operate import PrunedView, ReconciledView, VerifiedView
 from saga_engine.runtime.worker import Worker
 from saga_engine.settings import Settings
 from saga_engine.store.inspect import Wanted
@@ -135,6 +136,15 @@ class Engine:
         """Say what a parked step or undo really did, found out by a person; *result* where the step has one."""
         return ask.resolve(self.door, run, e.Resolved(self.actor(actor), evidence, done), result)
 
+    def reconcile(self, run: str, *, actor: str | None = None, dry_run: bool = False) -> ReconciledView:
+        """Compare the run with the ledgers of its targets, and mend what is provably right (W21)."""
+        run_id = self.door.names.resolve(run)
+        return reconciling.reconcile(self.door, self.targets, run_id, self.actor(actor), dry_run=dry_run)
+
+    def settle(self, run: str, task: str) -> None:
+        """Say that nothing is in effect any more of a step that only a ledger knows."""
+        reconciling.settle(self.door, self.targets, self.door.names.resolve(run), task)
+
     def pause(self, run: str, *, actor: str | None = None, reason: str = "", dry_run: bool = False) -> Reply:
         """Hold the run: nothing new starts, no timer fires; what runs is finished and recorded."""
         return ask.deliver(self.door, run, e.PauseRequested(self.actor(actor), reason), dry_run=dry_run)
@@ -198,7 +208,9 @@ class Engine:
         """The workers that have not ended."""
         return look.workers(self.door)
 
-    def verify(self, *runs: str, anchors: Sequence[Path] = (), write_anchor: Path | None = None) -> VerifiedView:
+    def verify(
+        self, runs: Sequence[str] = (), *, anchors: Sequence[Path] = (), write_anchor: Path | None = None
+    ) -> VerifiedView:
         """Check the histories of *runs*, or of all there are, against themselves, their rows, and *anchors*.
 
         *write_anchor*: where nothing is wrong, write an anchor there; one that is there has to agree first.

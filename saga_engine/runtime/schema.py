@@ -57,3 +57,5 @@ def _ledger(targets: Targets, connection: str) -> str | None:
         return targets.ledger(connection)
     except errors.ConnectionFailed:
         return None
+    except errors.LedgerChanged:
+        return ""  # one of an older format, which is brought to this one

@@ -98,7 +98,8 @@ class LiveStep(Step[Any]):
         self.log: Log = structlog.get_logger().bind(run=self.run_id, state=attempt.task.state, attempt=self.attempt)
         self._of = attempt
         self._hands = hands
-        self._opened: set[str] = set()
+        self._before: dict[str, effects.Kept] = {}
+        """What the run kept of each connection before this attempt touched it."""
         self._kept: dict[str, str] = {}
         self._unsaid: dict[str, str] = {}
 
@@ -195,27 +196,28 @@ class LiveStep(Step[Any]):
     def _opened_key(self, connection: str) -> Key:
         """The key of this attempt in a target: recorded in the store, then raised in the target, once for each."""
         engine = self._hands.targets.engine(connection)
-        ledger = self._touch(connection, engine)
-        key = Key(self._hands.store_uuid, self.key, self.attempt, ledger)
-        if connection not in self._opened:
-            ledger_effect.open_head(engine, key)
-            self._opened.add(connection)
-        return key
+        if connection not in self._kept:
+            kept = self._before.setdefault(connection, self._touch(connection, engine))
+            ledger_effect.open_head(engine, self._key(kept.ledger), kept.tasks)
+            self._kept[connection] = kept.ledger
+        return self._key(self._kept[connection])
 
-    def _touch(self, connection: str, engine: sa.Engine) -> str:
-        """Note in the store, before the first ledger write, that this step uses the target: its ledger's uuid."""
-        if connection in self._kept:
-            return self._kept[connection]
+    def _key(self, ledger: str) -> Key:
+        task = self._of.task
+        return Key(self._hands.store_uuid, self.key, self.attempt, ledger, f"{task.state} {task.visit}")
+
+    def _touch(self, connection: str, engine: sa.Engine) -> effects.Kept:
+        """Note in the store, before the first ledger write, that this step uses the target."""
         found = identity(engine)
         if found is None:
             raise errors.LedgerMissing(connection=connection)
         seen = effects.Touch(self.run_id, self.key, connection, found)
         kept = self._touched_for_sure(seen)
         self._require(kept)
-        self._kept[connection] = kept or ""
-        return self._kept[connection]
+        assert kept is not None, "an attempt that counts no more was refused"
+        return kept
 
-    def _touched_for_sure(self, seen: effects.Touch) -> str | None:
+    def _touched_for_sure(self, seen: effects.Touch) -> effects.Kept | None:
         """After an unknown outcome the same question is asked again, under the same lock: the answer tells."""
         of, store = self._of, self._hands.store
         for _ in range(TOUCHES_MAX - 1):
@@ -233,8 +235,10 @@ class UndoStep(LiveStep):
         """Close the heads of every target that the step touched; ``{connection: ledger uuid}``."""
         for connection in self._touched():
             engine = self._hands.targets.engine(connection)
-            ledger_undo.begin_undo(engine, self._undo_key(connection))
-            self._opened.add(connection)
+            with self._hands.store.read() as db:
+                kept = effects.known(db, self.run_id, connection)
+            assert kept is not None, "a step has touched it"
+            ledger_undo.begin_undo(engine, self._undo_key(connection), kept.tasks)
         return self._touched()
 
     def never_applied(self) -> bool:
@@ -264,4 +268,4 @@ class UndoStep(LiveStep):
         return self._kept
 
     def _undo_key(self, connection: str) -> Key:
-        return Key(self._hands.store_uuid, self.key, self.attempt, self._touched()[connection])
+        return self._key(self._touched()[connection])

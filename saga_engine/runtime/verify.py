@@ -69,8 +69,8 @@ def whole(door: Door, anchors: Sequence[Path], write: Path | None) -> VerifiedVi
 
     An anchor that is there is checked like the others: only one that agrees takes its place.
     """
-    paths = list(dict.fromkeys([*anchors, *([write] if write and write.exists() else [])]))
-    known = [read(path) for path in paths]
+    there = [write] if write is not None and write.exists() and write not in anchors else []
+    known = [read(path) for path in (*anchors, *there)]
     with ExitStack() as closing:
         check = Check(door, closing.enter_context(Writer(write)) if write else None)
         with door.store.read() as db:

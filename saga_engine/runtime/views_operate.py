@@ -47,3 +47,33 @@ class PrunedView(Frozen):
     longest_seconds: float
     """How long the longest transaction held its locks."""
     dry_run: bool
+
+
+class LedgerStepView(Frozen):
+    """One step of a run, as a target's ledger knows it, beside what the store knows."""
+
+    connection: str
+    task: str
+    step: str
+    """State and visit."""
+    verdict: Literal["in step", "ahead", "behind", "unknown", "set aside", "lost"]
+    """ahead: the ledger has seen more than the store · behind: less · unknown: the store never heard of it ·
+    set aside: it waits for its state · lost: no ledger, another one, or nobody answers."""
+    text: str
+    mends: str = ""
+    """What `saga reconcile` does about it; empty where a person has to."""
+    next: str = ""
+
+
+class ReconciledView(Frozen):
+    """Store and ledgers of one run, compared; and what was done, or with a dry run would be."""
+
+    run_id: str
+    run: str
+    state: str
+    status: str
+    steps: tuple[LedgerStepView, ...]
+    done: str
+    """What became of the run: in a sentence; empty where nothing had to be done."""
+    in_step: bool
+    """Nothing is left for a person to decide."""

@@ -98,7 +98,7 @@ def heads(db: sa.Connection, wanted: Sequence[str]) -> dict[str, Head]:
     return {row.id: _head(row, loaded.get(row.id), whole.get(row.id)) for row in rows}
 
 
-def _head(row: sa.Row[Any], stored: Snapshot | None, whole: sa.Row[Any] | None) -> Head:
+def _head(row: Any, stored: Snapshot | None, whole: Any) -> Head:  # noqa: ANN401  rows of _HEADS and _WHOLE
     if stored is None or whole is None:
         return Head(row.id, row.revision, row.hash, row.newest, None)
     times = (whole.created_at, whole.entered_at, whole.updated_at, whole.ended_at)
@@ -147,7 +147,7 @@ _RAW: Final = sa.table(journal.name, *_COLUMNS.values())
 _PLACE: Final = sa.tuple_(_COLUMNS["run_id"], _COLUMNS["revision"])
 
 
-def _lines(dialect: str, *, bounded: bool) -> sa.Select[Any]:
+def _lines(dialect: str, *, bounded: bool) -> Any:  # noqa: ANN401  a select of many columns
     """Primary key of saga_journal, from one end of a range to the other."""
     texts = [_COLUMNS["event"], _COLUMNS["commands"]]
     if dialect == "sqlite":

@@ -75,13 +75,13 @@ def page(db: sa.Connection, wanted: Wanted, after: str, limit: int) -> tuple[lis
     return found, rows[-1].id if len(rows) == limit else None
 
 
-def _is_wanted(row: sa.Row[Any], wanted: Wanted) -> bool:
+def _is_wanted(row: Any, wanted: Wanted) -> bool:  # noqa: ANN401  a row of _OLD
     ended = row.ended_at is not None and row.ended_at < wanted.before and row.status in wanted.statuses
     return ended and wanted.saga in (None, row.saga)
 
 
 # Primary key of saga_runs, in id order, as everybody who locks several.
-_LOCK: Final[sa.Select[Any]] = (
+_LOCK: Final = (
     select(runs.c.id, runs.c.saga, runs.c.run_key, runs.c.status, runs.c.ended_at, runs.c.revision, runs.c.journal_hash)
     .where(runs.c.id.in_(IDS), runs.c.ended_at.is_not(None), _NO_TASK)
     .order_by(runs.c.id)
@@ -139,7 +139,7 @@ def _marked(db: sa.Connection, ids: Sequence[str], now: datetime) -> list[str]:
     return [row.id for row in rows]
 
 
-def _gone(row: sa.Row[Any], now: datetime) -> Gone:
+def _gone(row: Any, now: datetime) -> Gone:  # noqa: ANN401  a row of _LOCK
     return Gone(
         number=0,
         run_id=row.id,

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam, select
 
 from saga_engine.domain.snapshot import OpenGate, Parked, Result, Snapshot, Task, UndoEntry, Vote, WaitingEvent
-from saga_engine.store.schema import approvals, definitions, effects, inbox, results, runs, tasks, undo, votes
+from saga_engine.store.schema import approvals, definitions, effects, inbox, pruned, results, runs, tasks, undo, votes
 
 IDS: sa.BindParameter[Any] = bindparam("ids", expanding=True)
 
@@ -61,6 +61,15 @@ def ledgers(db: sa.Connection, run_id: str) -> dict[str, dict[str, str]]:
         found[row.task][row.connection] = row.ledger
     return dict(found)
 
+
+def known(db: sa.Connection, ids: Collection[str]) -> set[str]:
+    """Which of these runs are here, or were pruned. Primary key of saga_runs, unique index of saga_pruned."""
+    wanted = {"ids": list(ids)}
+    return {row.id for statement in (_HERE, _GONE) for row in db.execute(statement, wanted)} if ids else set()
+
+
+_HERE = select(runs.c.id).where(runs.c.id.in_(IDS))
+_GONE = select(pruned.c.run_id.label("id")).where(pruned.c.run_id.in_(IDS))
 
 _PARTS: Mapping[str, sa.Select[Any]] = {
     "tasks": _TASKS,

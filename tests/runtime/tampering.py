@@ -1,4 +1,4 @@
-"""Changes behind the engine's back, as somebody with a shell on the database would make them; each can be taken back."""
+"""Changes behind the engine's back, as somebody with a shell on the database would make them; they can be undone."""
 
 from __future__ import annotations
 

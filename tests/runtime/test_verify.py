@@ -243,8 +243,8 @@ def test_a_run_that_has_gone_on_since_agrees_with_its_anchor(told: Told) -> None
         (lambda raw: raw + b"{}\n", "something stands behind its last line"),
         (lambda raw: b"\n".join(sorted(raw.split(b"\n")[1:3], reverse=True)), "it is no anchor"),
         (lambda raw: raw.replace(b'"anchor":1', b'"anchor":9', 1), "its format is 9, this program knows 1"),
-        (lambda raw: b"\xff\x00", "it is no anchor"),
-        (lambda raw: b"", "it is no anchor"),
+        (lambda _: b"\xff\x00", "it is no anchor"),
+        (lambda _: b"", "it is no anchor"),
     ],
     ids=["cut", "no foot", "changed", "more", "two lines", "format", "bytes", "empty"],
 )

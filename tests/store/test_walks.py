@@ -94,6 +94,7 @@ class Walk:
             e.RetryRequested("ann"),
             e.SkipRequested("ann", "not needed"),
             *[e.Resolved("ann", "looked", done, "null") for done in (True, False)],
+            *[e.Reconciled("ann", task.name, task.attempt + 1, "seen") for task in run.tasks[:1]],
             e.ResumeRequested("ann") if run.paused else e.PauseRequested("ann", "lunch"),
         ]
         self.tell(dice.choice(requests))

@@ -1,4 +1,4 @@
-"""What is left of pruned runs.
+"""What is left of pruned runs; and the store's uuid, from the beginning.
 
 Revision ID: 0002
 """
@@ -14,8 +14,21 @@ branch_labels = None
 depends_on = None
 
 
+MADE = {
+    "sqlite": "lower(hex(randomblob(16))), strftime('%Y-%m-%d %H:%M:%f000', 'now')",
+    "postgresql": "replace(gen_random_uuid()::text, '-', ''), clock_timestamp()",
+}
+
+
 def upgrade() -> None:
-    """Make the table; every run that there is stays."""
+    """Make the table; every run that there is stays.
+
+    The uuid names the store in every ledger. Made by whoever looked first, it was missing in a backup from before that
+    look: the restored store got another one, knew none of its rows in the ledgers, and did their work again.
+    """
+    row = MADE[op.get_context().dialect.name]
+    missing = "WHERE NOT EXISTS (SELECT 1 FROM saga_store)"
+    op.execute(sa.text(f"INSERT INTO saga_store (id, uuid, created_at) SELECT 1, {row} {missing}".replace(":", "\\:")))
     op.create_table(
         "saga_pruned",
         sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
