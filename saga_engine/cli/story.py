@@ -114,6 +114,8 @@ class Teller:
                 return f"{'approved' if approved else 'rejected'} by {actor}{_reason(reason)}"
             case e.Resolved(actor=actor, evidence=evidence, done=done):
                 return f"{actor} found it {'done' if done else 'not done'}{_reason(evidence)}"
+            case e.Reconciled(actor=actor, evidence=evidence):
+                return f"reconciled with the target by {actor}{_reason(evidence)}"
             case _:
                 return _asked(event)
 

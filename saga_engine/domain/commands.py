@@ -61,6 +61,14 @@ class EndAttempt:
 
 
 @dataclass(frozen=True, slots=True)
+class RaiseAttempt:
+    """Count on from an attempt that the target knows and the store has forgotten: the next one is newer."""
+
+    task: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class Park:
     """Set the task aside for a person."""
 
@@ -201,6 +209,7 @@ Command: TypeAlias = (
     | CloseTask
     | SetDue
     | EndAttempt
+    | RaiseAttempt
     | Park
     | AddResult
     | PushUndo

@@ -65,6 +65,8 @@ def _requested(draft: Draft, request: e.Request) -> str:
             repair.skip(draft)
         case e.Resolved():
             repair.resolve(draft, request)
+        case e.Reconciled():
+            return repair.reconcile(draft, request)
         case e.ResumeRequested():
             return repair.resume(draft)
         case _:  # as above

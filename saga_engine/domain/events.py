@@ -148,6 +148,19 @@ class Resolved:
 
 
 @dataclass(frozen=True, slots=True)
+class Reconciled:
+    """A person lets a run go on from what a target's ledger knows, the store having been restored from a backup.
+
+    *attempt*: the newest attempt of the task that the ledger knows; *evidence*: what was seen there.
+    """
+
+    actor: str
+    task: str
+    attempt: int
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
 class PauseRequested:
     """A person holds the run: nothing new starts, no timer fires."""
 
@@ -174,6 +187,7 @@ Request: TypeAlias = (
     | RetryRequested
     | SkipRequested
     | Resolved
+    | Reconciled
     | PauseRequested
     | ResumeRequested
 )

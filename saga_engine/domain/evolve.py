@@ -10,7 +10,10 @@ from saga_engine.domain.values import Status
 
 
 def evolve(run: Snapshot, command: c.Command) -> Snapshot:
-    """Return *run* as it is after *command*. Attempt and lease are not a decision's to change, but to end."""
+    """Return *run* as it is after *command*.
+
+    Attempt and lease are not a decision's to change, but to end, and to count on from what a target has seen.
+    """
     after = copied(run)
     apply(after, command)
     return after
@@ -22,7 +25,7 @@ def apply(run: Snapshot, command: c.Command) -> None:
     Only the fields themselves are set; what they hold is never changed, for other snapshots share it.
     """
     match command:
-        case c.AddTask() | c.CloseTask() | c.SetDue() | c.EndAttempt() | c.Park():
+        case c.AddTask() | c.CloseTask() | c.SetDue() | c.EndAttempt() | c.RaiseAttempt() | c.Park():
             put(run, "tasks", _tasks(run, command))
         case c.PushUndo() | c.SetUndo():
             _undo(run, command)
@@ -79,7 +82,9 @@ def _put(run: Snapshot, **values: Any) -> None:  # noqa: ANN401  a value of any 
         put(run, name, value)
 
 
-def _tasks(run: Snapshot, command: c.AddTask | c.CloseTask | c.SetDue | c.EndAttempt | c.Park) -> tuple[Task, ...]:
+def _tasks(
+    run: Snapshot, command: c.AddTask | c.CloseTask | c.SetDue | c.EndAttempt | c.RaiseAttempt | c.Park
+) -> tuple[Task, ...]:
     match command:
         case c.AddTask(task=task):
             return (*run.tasks, task)
@@ -89,8 +94,10 @@ def _tasks(run: Snapshot, command: c.AddTask | c.CloseTask | c.SetDue | c.EndAtt
             return tuple([_changed(run, task, command) if task.name == command.task else task for task in run.tasks])
 
 
-def _changed(run: Snapshot, task: Task, command: c.SetDue | c.EndAttempt | c.Park) -> Task:
+def _changed(run: Snapshot, task: Task, command: c.SetDue | c.EndAttempt | c.RaiseAttempt | c.Park) -> Task:
     match command:
+        case c.RaiseAttempt(attempt=attempt):
+            return replace(task, attempt=max(task.attempt, attempt))
         case c.SetDue(due_at=due_at, failures=failures, error=error):
             due, later = held(run, due_at)
             return replace(_over(task), parked=None, due_at=due, resumes_at=later, failures=failures, error=error)

@@ -1,4 +1,4 @@
-"""What a person does to a run that waits for one: retry, skip, resolve, pause, resume."""
+"""What a person does to a run that waits for one: retry, skip, resolve, reconcile, pause, resume."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -42,6 +42,21 @@ def resolve(draft: Draft, found: e.Resolved) -> None:
         attempts.step_done(draft, task, found.value)
     else:
         _not_done(draft, task, found)
+
+
+def reconcile(draft: Draft, found: e.Reconciled) -> str:
+    """Go on from what a target's ledger knows of a step, or an undo; a note where the store knows it already."""
+    _refuse_ended(draft)
+    task = draft.run.task(found.task)
+    if task is None or task.kind not in ("step", "undo"):
+        raise errors.Conflict(f"{found.task} is not open any more; look again with `saga reconcile --dry-run`")
+    if task.leased_by is not None:
+        raise errors.Conflict(f"attempt {task.attempt} of {task.state} runs at this moment; wait for its end")
+    if found.attempt > task.attempt:
+        draft.emit(c.RaiseAttempt(task.name, found.attempt))
+    if task.parked is not None and task.parked.code == "W21":
+        draft.emit(c.SetDue(task.name, draft.now))
+    return "" if draft.commands else "store and ledgers are in step; nothing to do"
 
 
 def pause(draft: Draft, asked: e.PauseRequested) -> str:

@@ -7,9 +7,11 @@ next. ``exit_code`` is what the command line ends with.
 from saga_engine.errors.asked import (
     AlreadyDecided,
     AmbiguousName,
+    AnchorUnusable,
     BadInput,
     Conflict,
     EventNotFound,
+    KeyPruned,
     KeyTaken,
     NotAccepted,
     NotAllowed,
@@ -76,6 +78,7 @@ from saga_engine.errors.work import (
 __all__ = [
     "AlreadyDecided",
     "AmbiguousName",
+    "AnchorUnusable",
     "AttemptEnded",
     "BadInput",
     "BadResult",
@@ -89,6 +92,7 @@ __all__ = [
     "ExportDamaged",
     "ExportGone",
     "IsolationFailed",
+    "KeyPruned",
     "KeyTaken",
     "LedgerChanged",
     "LedgerError",

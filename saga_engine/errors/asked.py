@@ -25,6 +25,10 @@ class SettingsError(SagaError):
     exit_code = 2
 
 
+class AnchorUnusable(BadInput):
+    """The anchor {file} cannot be used: {reason}. Name the file that `saga verify --write-anchor` has written."""
+
+
 class NotFound(SagaError):
     """{text}"""
 
@@ -111,3 +115,7 @@ class KeyTaken(Conflict):
     """The run key {key} belongs to {run}, which was started with another {difference}. Use another key."""
 
     hint = "saga show {run}"
+
+
+class KeyPruned(Conflict):
+    """The run key {key} belonged to {run}, which has ended ({status}) and was pruned. A key is spent for ever: use another one."""

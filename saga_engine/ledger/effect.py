@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
 
 from saga_engine import failpoints
 from saga_engine.errors import TransactionEnded
-from saga_engine.ledger import connect, heads, parts, results, transaction
+from saga_engine.ledger import connect, heads, parts, results, strays, transaction
 from saga_engine.ledger.heads import Key
 
 N = TypeVar("N")
 
 
-def open_head(engine: Engine, key: Key) -> None:
+def open_head(engine: Engine, key: Key, known: Collection[str] | None = None) -> None:
     """Make this attempt the one that may write, before its first part; older attempts are refused from now on.
 
-    Waits for a part of an older attempt that is under way. ``Superseded``: a newer attempt or the undo was here.
-    ``LedgerMissing``, ``LedgerChanged``: the ledger is not the one that the run has kept. ``TargetBusy``: later.
+    *known*: the tasks of its run that have been here before, as the store knows; None: do not look for others.
+    Waits for a part of an older attempt that is under way. ``Superseded``: a newer attempt or the undo was here, or
+    steps of the run that the store knows nothing of (``strays``). ``LedgerMissing``, ``LedgerChanged``: the ledger
+    is not the one that the run has kept. ``TargetBusy``: later.
     """
-    transaction.run(engine, _label(key), "ledger.head", lambda db: heads.raise_token(db, key))
+
+    def once(db: Connection) -> None:
+        if known is not None:
+            strays.take_over(db, key, known)
+        heads.raise_token(db, key)
+
+    transaction.run(engine, _label(key), "ledger.head", once)
 
 
 def apply(

@@ -27,13 +27,15 @@ class Key:
     """Who acts: attempt *token* of the task *task* of the store *store*; in an undo, attempt *token* of the undo.
 
     *task* is the idempotency key, in an undo too that of the step being undone. *ledger* is the uuid that the run has
-    kept of this target: another one there is refused. None: any ledger will do.
+    kept of this target: another one there is refused. None: any ledger will do. *step* names the step's state and
+    visit, for people and for whoever has to find out what a row is of (``strays``).
     """
 
     store: str
     task: str
     token: int
     ledger: str | None = None
+    step: str | None = None
 
 
 ON_CONFLICT: Final[dict[str, Callable[[Table], postgresql.Insert | sqlite.Insert]]] = {
@@ -45,7 +47,11 @@ ON_DUPLICATE: Final = ("mariadb", "mysql")
 PRIMARY_KEY: Final = [heads.c.store, heads.c.task]
 OURS: Final = and_(heads.c.store == bindparam("of_store"), heads.c.task == bindparam("of_task"))
 """Served by the primary key, as every statement here."""
-NEW: Final[dict[str, Any]] = {"store": bindparam("of_store"), "task": bindparam("of_task")}
+NEW: Final[dict[str, Any]] = {
+    "store": bindparam("of_store"),
+    "task": bindparam("of_task"),
+    "step": bindparam("of_step", type_=heads.c.step.type),
+}
 BY: Final = bindparam("by", type_=heads.c.token.type)
 
 READ: Final = select(
@@ -91,7 +97,7 @@ END_UNDO: Final = heads.update().where(OURS).values(status="undone", undone_at=c
 
 def raise_token(db: Connection, key: Key) -> None:
     """Make the attempt the newest one, with a new head if there is none; an older one than the newest is refused."""
-    execute(db, RAISE_TOKEN[db.dialect.name], of_store=key.store, of_task=key.task, by=key.token)
+    execute(db, RAISE_TOKEN[db.dialect.name], of_store=key.store, of_task=key.task, of_step=key.step, by=key.token)
     require_open(db, key)
 
 
@@ -106,7 +112,8 @@ def require_open(db: Connection, key: Key) -> None:
 
 def raise_undo_token(db: Connection, key: Key) -> None:
     """Make the undo's attempt the newest one, and end all writing of the step, though it may never have begun."""
-    execute(db, RAISE_UNDO_TOKEN[db.dialect.name], of_store=key.store, of_task=key.task, by=key.token)
+    raising = RAISE_UNDO_TOKEN[db.dialect.name]
+    execute(db, raising, of_store=key.store, of_task=key.task, of_step=key.step, by=key.token)
     require_undoing(db, key)
 
 

@@ -147,6 +147,7 @@ heads: Final = Table(
         comment="open: attempts may write parts. undoing: none may any more; set as the undo begins, "
         "also where the step never wrote (a tombstone). undone: set when no part is applied any more.",
     ),
+    Column("step", Text, comment="State and visit of the step, for people; set with the row."),
     Column("opened_at", Time, comment="First effect of the first attempt; empty if the step never wrote."),
     Column("undoing_at", Time, comment="When the undo began for the first time."),
     Column("undone_at", Time, comment="When everything was undone and verified."),

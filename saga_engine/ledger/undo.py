@@ -5,14 +5,14 @@ Every function may be called again after a crash at any place: what is done alre
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final, TypeVar
 
 from sqlalchemy import Connection, Engine
 
 from saga_engine import failpoints
 from saga_engine.errors import UndoIncomplete, UndoNotVerified
-from saga_engine.ledger import connect, heads, parts, transaction
+from saga_engine.ledger import connect, heads, parts, strays, transaction
 from saga_engine.ledger.heads import Key
 from saga_engine.ledger.parts import Part
 
@@ -22,13 +22,20 @@ NAMED_MAX: Final = 5
 """So many parts are named in an error."""
 
 
-def begin_undo(engine: Engine, key: Key) -> None:
+def begin_undo(engine: Engine, key: Key, known: Collection[str] | None = None) -> None:
     """Close the step to all its attempts, also if it never wrote here, and make this attempt of the undo the newest.
 
+    *known*: as in ``effect.open_head``; a run that goes back leaves nothing behind that its store knows nothing of.
     To be called for every target that the step may have used. When it returns no part is under way and none can
     come: what ``applied`` says then is all there is. ``Superseded``: a newer attempt of the undo was here.
     """
-    transaction.run(engine, _label(key), "ledger.undo.begin", lambda db: heads.raise_undo_token(db, key))
+
+    def once(db: Connection) -> None:
+        if known is not None:
+            strays.refuse(db, key, known)
+        heads.raise_undo_token(db, key)
+
+    transaction.run(engine, _label(key), "ledger.undo.begin", once)
 
 
 def applied(engine: Engine, key: Key, at_most: int = parts.NO_LIMIT) -> list[Part]:

@@ -14,6 +14,7 @@ from saga_engine import errors
 from saga_engine.domain.check import check
 from saga_engine.runtime import ids, look, opening
 from saga_engine.runtime.deliver import Door
+from saga_engine.runtime.reconcile import stray_runs
 from saga_engine.runtime.registry import Registry
 from saga_engine.runtime.targets import Targets
 from saga_engine.runtime.views import Symptom
@@ -21,6 +22,8 @@ from saga_engine.settings import Settings
 from saga_engine.store import inspect, migrate
 from saga_engine.store.connect import Store
 
+LEDGER_ROWS: Final = 1_000
+"""So many rows of a ledger are looked at, of the youngest runs."""
 NAMED_MAX: Final = 20
 """How many runs one kind of symptom names."""
 SKEW_MAX: Final = timedelta(seconds=5)
@@ -42,21 +45,22 @@ def examine(settings: Settings, registry: Registry) -> list[Symptom]:
     """Everything that is known of this installation, in the order in which it should be mended."""
     found = list(_part("sagas", lambda: _sagas(settings, registry)))
     store: list[Store] = []
+    door: Door | None = None
+    targets = Targets(settings)
     try:
         found += _part("store", lambda: _store(settings, store))
         if store and migrate.current(store[0]) == migrate.head():
             door = Door(store[0], registry, settings.limits)
-            found += _part("workers", lambda: _workers(door))
-            found += _part("runs", lambda: _runs(door))
-    finally:
-        for opened in store:
-            opened.close()
-    targets = Targets(settings)
-    try:
+            found += _part("workers", partial(_workers, door))
+            found += _part("runs", partial(_runs, door))
         for name in sorted(settings.connections):
             found += _part("connection", partial(_connection, targets, name))
+            if door is not None:
+                found += _part("ledger", partial(_ledger, door, targets, name))
     finally:
         targets.close()
+        for opened in store:
+            opened.close()
     return found
 
 
@@ -167,3 +171,14 @@ def _connection(targets: Targets, name: str) -> Symptoms:
         told = ", ".join(f"{setting} is {value}" for setting, value in weak.items())
         text = f"{name}: {told}: an effect that was committed can be lost with the server"
         yield Symptom(area="connection", state="warning", text=text, next="set it right in the database's settings")
+
+
+def _ledger(door: Door, targets: Targets, name: str) -> Symptoms:
+    """What the ledger knows of this store's youngest runs: those that the store does not know are a backup's work."""
+    if targets.ledger(name) is None:
+        return
+    unknown = stray_runs(door, targets, name, LEDGER_ROWS)
+    if unknown:
+        shown = ", ".join(unknown[:NAMED_MAX])
+        text = f"{name} knows {len(unknown)} runs of this store that the store has not: it is an older backup: {shown}"
+        yield Symptom(area="ledger", state="problem", text=text, next="saga reconcile --all --dry-run")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import structlog
@@ -15,7 +16,9 @@ from saga_engine import settings as settings_room
 from saga_engine.domain import events as e
 from saga_engine.domain.definition.saga import Saga
 from saga_engine.domain.definition.values import Event
-from saga_engine.runtime import ask, look, picture, reasons, starting
+from saga_engine.runtime import ask, look, picture, reasons, starting, verify
+from saga_engine.runtime import prune as pruning
+from saga_engine.runtime import reconcile as reconciling
 from saga_engine.runtime.deliver import Door
 from saga_engine.runtime.isolation import role
 from saga_engine.runtime.opening import opened
@@ -33,6 +36,7 @@ from saga_engine.runtime.views import (
     WhyView,
     WorkerView,
 )
+from saga_engine.runtime.views_operate import PrunedView, ReconciledView, VerifiedView
 from saga_engine.runtime.worker import Worker
 from saga_engine.settings import Settings
 from saga_engine.store.connect import Store
@@ -136,6 +140,15 @@ class Engine:
         """Say what a parked step or undo really did, found out by a person; *result* where the step has one."""
         return ask.resolve(self.door, run, e.Resolved(self.actor(actor), evidence, done), result)
 
+    def reconcile(self, run: str, *, actor: str | None = None, dry_run: bool = False) -> ReconciledView:
+        """Compare the run with the ledgers of its targets, and mend what is provably right (W21)."""
+        run_id = self.door.names.resolve(run)
+        return reconciling.reconcile(self.door, self.targets, run_id, self.actor(actor), dry_run=dry_run)
+
+    def settle(self, run: str, task: str) -> None:
+        """Say that nothing is in effect any more of a step that only a ledger knows."""
+        reconciling.settle(self.door, self.targets, self.door.names.resolve(run), task)
+
     def pause(self, run: str, *, actor: str | None = None, reason: str = "", dry_run: bool = False) -> Reply:
         """Hold the run: nothing new starts, no timer fires; what runs is finished and recorded."""
         return ask.deliver(self.door, run, e.PauseRequested(self.actor(actor), reason), dry_run=dry_run)
@@ -198,6 +211,31 @@ class Engine:
     def workers(self) -> list[WorkerView]:
         """The workers that have not ended."""
         return look.workers(self.door)
+
+    def verify(
+        self, runs: Sequence[str] = (), *, anchors: Sequence[Path] = (), write_anchor: Path | None = None
+    ) -> VerifiedView:
+        """Check the histories of *runs*, or of all there are, against themselves, their rows, and *anchors*.
+
+        *write_anchor*: where nothing is wrong, write an anchor there; one that is there has to agree first.
+        """
+        return verify.verify(self.door, runs, anchors, write_anchor)
+
+    def prune(
+        self,
+        older_than: timedelta,
+        *,
+        saga: Saga[Any, Any] | str | None = None,
+        keep_failed: bool = False,
+        ledgers: bool = False,
+        dry_run: bool = False,
+    ) -> PrunedView:
+        """Remove runs that ended longer ago than *older_than*, in short transactions beside the workers.
+
+        *keep_failed*: only those that completed. *ledgers*: their rows in targets too.
+        """
+        asked = pruning.Asked(older_than, saga.name if isinstance(saga, Saga) else saga, keep_failed, ledgers)
+        return pruning.prune(self.door, self.targets, asked, dry_run=dry_run)
 
     def work(self, *, concurrency: int = 8, queues: Sequence[str] = ("default",), until_idle: bool = False) -> int:
         """Be a worker in this thread, until ``stop`` of the worker, or until nothing is due now nor being run.

@@ -14,7 +14,8 @@ from saga_engine.runtime.life import host
 from saga_engine.runtime.targets import Targets
 from saga_engine.settings import Exports
 from saga_engine.store import effects, hosts, tasks
-from saga_engine.store.connect import Store, certain, retrying
+from saga_engine.store.connect import Store, certain, reading, retrying
+from saga_engine.store.effects import Kept
 
 
 class Hands(ABC):
@@ -55,8 +56,12 @@ class Hands(ABC):
         """Bind the run to this host, unless it is bound already; the host it is bound to."""
 
     @abstractmethod
-    def touch(self, attempt: Attempt, /, key: str, connection: str, ledger: str) -> str | None:
-        """Note that the step *key* uses the target; the uuid of the ledger that the run keeps of it."""
+    def touch(self, attempt: Attempt, /, key: str, connection: str, ledger: str) -> Kept | None:
+        """Note that the step *key* uses the target; what the run keeps of it."""
+
+    @abstractmethod
+    def known(self, attempt: Attempt, /, connection: str) -> Kept | None:
+        """What the run keeps of a target; None where it has never touched it."""
 
     @abstractmethod
     def touched(self, key: str) -> dict[str, str]:
@@ -101,10 +106,14 @@ class StoreHands(Hands):
         of, run_id = attempt, attempt.run.run_id
         return certain(self._store, lambda db: hosts.bind(db, run_id, host(), of.incarnation, of.lease))
 
-    def touch(self, attempt: Attempt, /, key: str, connection: str, ledger: str) -> str | None:
+    def touch(self, attempt: Attempt, /, key: str, connection: str, ledger: str) -> Kept | None:
         """After an unknown outcome the same question is asked again, under the same lock: the answer tells."""
         seen = effects.Touch(attempt.run.run_id, key, connection, ledger)
         return certain(self._store, lambda db: effects.touch(db, seen, attempt.incarnation, attempt.lease))
+
+    def known(self, attempt: Attempt, /, connection: str) -> Kept | None:
+        """One look."""
+        return reading(self._store, lambda db: effects.known(db, attempt.run.run_id, connection))
 
     def touched(self, key: str) -> dict[str, str]:
         """One look."""

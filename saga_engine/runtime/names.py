@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from saga_engine import errors
 from saga_engine.runtime import ids
-from saga_engine.store import inspect
+from saga_engine.store import inspect, pruned
 from saga_engine.store.connect import Store, reading
 
 if TYPE_CHECKING:
@@ -34,8 +34,18 @@ class Names:
             )
             raise errors.AmbiguousName(run=typed, several=several)
         if not candidates:
-            raise errors.RunNotFound(run=typed)
+            raise self._unknown(typed, name)
         return candidates[0][0]
+
+    def _unknown(self, typed: str, name: str) -> errors.RunNotFound:
+        """By its id or its run key a run is known that was pruned."""
+        plain = name.replace("-", "").lower()
+        with self._store.read() as db:
+            gone = pruned.of(db, [plain]).get(plain) or pruned.by_key(db, name)
+        if gone is None:
+            return errors.RunNotFound(run=typed)
+        text = f"The run {typed} of {gone.saga} ended ({gone.status}) on {gone.ended_at:%Y-%m-%d}, and was pruned."
+        return errors.RunNotFound(text, run=typed)
 
     def short(self, run_id: str, saga: str) -> str:
         """``<saga>-<shortest unique suffix, at least five digits>``."""

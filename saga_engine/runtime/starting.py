@@ -16,7 +16,7 @@ from saga_engine.domain.snapshot import Snapshot
 from saga_engine.runtime import ids
 from saga_engine.runtime.deliver import Door
 from saga_engine.runtime.payload import as_json, storable, usable_key, validated
-from saga_engine.store import inspect, trouble
+from saga_engine.store import inspect, pruned, trouble
 from saga_engine.store.connect import retrying
 from saga_engine.store.entry import Entry, NewRun, Pinned
 from saga_engine.store.record import record
@@ -83,6 +83,7 @@ def _known(db: sa.Connection, run: Snapshot, key: str | None, *, again: bool) ->
         return run.run_id
     row = inspect.by_key(db, key) if key is not None else None
     if row is None:
+        _refuse_pruned(db, key)
         return None
     differs = [
         what
@@ -96,3 +97,10 @@ def _known(db: sa.Connection, run: Snapshot, key: str | None, *, again: bool) ->
     if differs:
         raise errors.KeyTaken(key=key, run=ids.short(row.saga, row.tag), difference=" and ".join(differs))
     return str(row.id)
+
+
+def _refuse_pruned(db: sa.Connection, key: str | None) -> None:
+    """A key of a run that was pruned is spent: nobody could tell any more whether this is the same start."""
+    gone = pruned.by_key(db, key) if key is not None else None
+    if gone is not None:
+        raise errors.KeyPruned(key=key, run=gone.run_id, status=gone.status)

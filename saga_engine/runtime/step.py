@@ -26,6 +26,7 @@ from saga_engine.ledger.traces import left_traces
 from saga_engine.runtime.attempt import Attempt
 from saga_engine.runtime.hands import Hands
 from saga_engine.runtime.life import host
+from saga_engine.store.effects import Kept
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -50,7 +51,8 @@ class LiveStep(Step[Any]):
         self.log: Log = structlog.get_logger().bind(run=self.run_id, state=attempt.task.state, attempt=self.attempt)
         self._of = attempt
         self._hands = hands
-        self._opened: set[str] = set()
+        self._before: dict[str, Kept] = {}
+        """What the run kept of each connection before this attempt touched it."""
         self._kept: dict[str, str] = {}
         self._unsaid: dict[str, str] = {}
 
@@ -140,24 +142,25 @@ class LiveStep(Step[Any]):
     def _opened_key(self, connection: str) -> Key:
         """The key of this attempt in a target: recorded in the store, then raised in the target, once for each."""
         engine = self._hands.targets.engine(connection)
-        ledger = self._touch(connection, engine)
-        key = Key(self._hands.store_uuid, self.key, self.attempt, ledger)
-        if connection not in self._opened:
-            ledger_effect.open_head(engine, key)
-            self._opened.add(connection)
-        return key
+        if connection not in self._kept:
+            kept = self._before.setdefault(connection, self._touch(connection, engine))
+            ledger_effect.open_head(engine, self._key(kept.ledger), kept.tasks)
+            self._kept[connection] = kept.ledger
+        return self._key(self._kept[connection])
 
-    def _touch(self, connection: str, engine: sa.Engine) -> str:
-        """Note in the store, before the first ledger write, that this step uses the target: its ledger's uuid."""
-        if connection in self._kept:
-            return self._kept[connection]
+    def _key(self, ledger: str) -> Key:
+        task = self._of.task
+        return Key(self._hands.store_uuid, self.key, self.attempt, ledger, f"{task.state} {task.visit}")
+
+    def _touch(self, connection: str, engine: sa.Engine) -> Kept:
+        """Note in the store, before the first ledger write, that this step uses the target."""
         found = identity(engine)
         if found is None:
             raise errors.LedgerMissing(connection=connection)
         kept = self._hands.touch(self._of, self.key, connection, found)
         self._require(kept)
-        self._kept[connection] = kept or ""
-        return self._kept[connection]
+        assert kept is not None, "an attempt that counts no more was refused"
+        return kept
 
 
 class UndoStep(LiveStep):
@@ -167,8 +170,9 @@ class UndoStep(LiveStep):
         """Close the heads of every target that the step touched; ``{connection: ledger uuid}``."""
         for connection in self._touched():
             engine = self._hands.targets.engine(connection)
-            ledger_undo.begin_undo(engine, self._undo_key(connection))
-            self._opened.add(connection)
+            kept = self._hands.known(self._of, connection)
+            assert kept is not None, "a step has touched it"
+            ledger_undo.begin_undo(engine, self._undo_key(connection), kept.tasks)
         return self._touched()
 
     def never_applied(self) -> bool:
@@ -197,4 +201,4 @@ class UndoStep(LiveStep):
         return self._kept
 
     def _undo_key(self, connection: str) -> Key:
-        return Key(self._hands.store_uuid, self.key, self.attempt, self._touched()[connection])
+        return self._key(self._touched()[connection])

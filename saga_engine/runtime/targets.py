@@ -45,17 +45,17 @@ class Targets:
 
     def ledger(self, name: str) -> str | None:
         """The uuid of the connection's ledger, None where it has none; ``ConnectionFailed`` where nobody answers."""
-        with _plain_errors(name):
+        with plain_errors(name):
             return schema.identity(self.engine(name))
 
     def not_durable(self, name: str) -> dict[str, str]:
         """The settings of the connection's server with which it can lose an effect, and their values."""
-        with _plain_errors(name):
+        with plain_errors(name):
             return schema.not_durable(self.engine(name))
 
     def make_ledger(self, name: str) -> str:
         """Make the ledger of the connection where there is none; its uuid. Refused, by name, for want of rights."""
-        with _plain_errors(name):
+        with plain_errors(name):
             engine = self.engine(name)
             if schema.identity(engine) is None and (missing := schema.privileges(engine)):
                 raise errors.LedgerError(f"the ledger of {name} cannot be made: {'; '.join(missing)}")
@@ -83,7 +83,7 @@ class Targets:
 
 
 @contextmanager
-def _plain_errors(name: str) -> Iterator[None]:
+def plain_errors(name: str) -> Iterator[None]:
     """A driver's error in one line, without the values that it may hold."""
     try:
         yield

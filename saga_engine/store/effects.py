@@ -21,28 +21,38 @@ class Touch:
     ledger: str
 
 
-def touch(db: sa.Connection, seen: Touch, incarnation: str, lease: tasks.Lease) -> str | None:
-    """Note the touch, fenced by the running attempt; return the ledger uuid that the run keeps of this connection.
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What the run keeps of a connection: its ledger's uuid, and the tasks that had touched it before."""
 
-    That is the first one it ever saw there: another database behind the same name is refused by the ledger. None:
-    the attempt no longer counts, and nothing was written.
+    ledger: str
+    tasks: frozenset[str]
+
+
+def touch(db: sa.Connection, seen: Touch, incarnation: str, lease: tasks.Lease) -> Kept | None:
+    """Note the touch, fenced by the running attempt; return what the run keeps of this connection.
+
+    Its uuid is the first one it ever saw there: another database behind the same name is refused by the ledger.
+    None: the attempt no longer counts, and nothing was written.
     """
     if not tasks.still_held(db, incarnation, lease):
         return None
-    kept = db.execute(_KEPT, {"run_id": seen.run_id, "name": seen.connection}).scalar_one_or_none()
-    ledger = str(kept or seen.ledger)
-    if seen.connection not in touched(db, seen.task):
+    kept = known(db, seen.run_id, seen.connection) or Kept(seen.ledger, frozenset())
+    if seen.task not in kept.tasks:
         hit("store.touch.before_write")
-        row = {"run_id": seen.run_id, "task": seen.task, "connection": seen.connection, "ledger": ledger}
+        row = {"run_id": seen.run_id, "task": seen.task, "connection": seen.connection, "ledger": kept.ledger}
         db.execute(_TOUCH, row)
-    return ledger
+    return kept
 
 
-# ix_saga_effects_run_id.
-_KEPT: Final = (
-    select(effects.c.ledger)
-    .where(effects.c.run_id == bindparam("run_id"), effects.c.connection == bindparam("name"))
-    .limit(1)
+def known(db: sa.Connection, run_id: str, connection: str) -> Kept | None:
+    """What the run keeps of a connection; None where it has never touched it. ix_saga_effects_run_id."""
+    rows = db.execute(_KEPT, {"run_id": run_id, "name": connection}).all()
+    return Kept(rows[0].ledger, frozenset(row.task for row in rows)) if rows else None
+
+
+_KEPT: Final = select(effects.c.task, effects.c.ledger).where(
+    effects.c.run_id == bindparam("run_id"), effects.c.connection == bindparam("name")
 )
 _TOUCH: Final = insert(effects)
 

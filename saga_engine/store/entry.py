@@ -47,5 +47,10 @@ class Entry:
 
 def line_hash(previous: bytes, revision: int, at: datetime, event: str, commands: str) -> bytes:
     """The hash of a journal line: over the line before it and every byte of its own."""
-    text = "\n".join((str(revision), at.isoformat(), event, commands))
-    return hashlib.sha256(previous + text.encode()).digest()
+    return bytes_hash(previous, revision, at, event.encode(), commands.encode())
+
+
+def bytes_hash(previous: bytes, revision: int, at: datetime, event: bytes, commands: bytes) -> bytes:
+    """The same over what a database holds, which may be no text any more."""
+    text = b"\n".join((str(revision).encode(), at.isoformat().encode(), event, commands))
+    return hashlib.sha256(previous + text).digest()

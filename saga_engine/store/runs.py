@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam, func, select
 
 from saga_engine.domain.snapshot import OpenGate, Parked, Result, Snapshot, Task, UndoEntry, Vote, WaitingEvent
-from saga_engine.store.schema import approvals, definitions, effects, inbox, results, runs, tasks, undo, votes
+from saga_engine.store.schema import approvals, definitions, effects, inbox, pruned, results, runs, tasks, undo, votes
 
 _TASK: Final = (
     "name", "kind", "state", "visit", "position", "due_at", "resumes_at", "attempt", "failures", "leased_by", "ending",
@@ -77,6 +77,17 @@ def ledgers(db: sa.Connection, run_id: str) -> dict[str, dict[str, str]]:
     for row in db.execute(_EFFECTS, {"run_id": run_id}):
         found[row.task][row.connection] = row.ledger
     return dict(found)
+
+
+def known(db: sa.Connection, ids: Collection[str]) -> set[str]:
+    """Which of these runs are here, or were pruned. Primary key of saga_runs, unique index of saga_pruned."""
+    wanted = {"ids": list(ids)}
+    return {row.id for statement in (_HERE, _GONE) for row in db.execute(statement, wanted)} if ids else set()
+
+
+_IDS: sa.BindParameter[Any] = bindparam("ids", expanding=True)
+_HERE = select(runs.c.id).where(runs.c.id.in_(_IDS))
+_GONE = select(pruned.c.run_id.label("id")).where(pruned.c.run_id.in_(_IDS))
 
 
 def _snapshot(row: sa.Row[Any]) -> Snapshot:

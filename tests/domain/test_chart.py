@@ -295,5 +295,5 @@ def test_a_line_of_the_journal_is_canonical_json_without_defaults() -> None:
 
 def test_every_kind_of_event_and_command_has_a_name_of_its_own() -> None:
     kinds = [cls.__name__ for cls in (*get_args(e.Event), *get_args(c.Command))]
-    assert len(set(kinds)) == len(kinds) == 15 + 22
+    assert len(set(kinds)) == len(kinds) == 16 + 23
     assert codec.load_event(codec.dump(CANCEL)) == CANCEL

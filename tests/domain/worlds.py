@@ -282,6 +282,7 @@ class World:
             e.Resolved("bob", "looked", done=False),
             e.Resolved("bob", "looked", done=True),
             e.Resolved("bob", "looked", done=True, value='{"n":9}'),
+            *(e.Reconciled("bob", task.name, task.attempt + number % 3, "seen") for task in self.run.tasks[:1]),
         )
         self.tell(requests[number % len(requests)])
 

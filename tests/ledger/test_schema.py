@@ -46,8 +46,8 @@ def test_half_a_ledger_is_neither_used_nor_mended(target: Engine) -> None:
 
 
 def test_a_ledger_of_another_format_is_refused(target: Engine) -> None:
-    change(target, "UPDATE {ledger}.saga_ledger SET format = 2")
-    with pytest.raises(LedgerChanged, match="its format is 2, this program knows 1"):
+    change(target, "UPDATE {ledger}.saga_ledger SET format = 9")
+    with pytest.raises(LedgerChanged, match="its format is 9, this program knows 1"):
         schema.identity(target)
 
 

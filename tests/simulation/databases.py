@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
@@ -23,12 +23,14 @@ from sqlalchemy.pool import StaticPool
 from saga_engine import errors
 from saga_engine.domain.chart import Chart
 from saga_engine.ledger import schema
-from saga_engine.ledger.connect import LEASE_SECONDS, NAME, open_target
+from saga_engine.ledger.connect import open_target
+from saga_engine.ledger.database import LEASE_SECONDS, NAME
 from saga_engine.ledger.sqlite import Sqlite
 from saga_engine.store import definitions
 from saga_engine.store.connect import open_store
 from saga_engine.store.prepare import prepare
 from saga_engine.store.transactions import Store
+from saga_engine.store.wake import Ear
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -84,6 +86,9 @@ class SimulatedStore(Store):
     def left_to_parent(self) -> None:
         pass
 
+    def _listener(self) -> Ear:
+        raise errors.StoreUnreachable(url=self.url, reason="simulated workers look when it is their turn")
+
 
 def target(world: World, image: bytes) -> sa.Engine:
     """A target with a ledger and the business's table, as ``open_target`` makes one, in memory."""
@@ -128,7 +133,7 @@ class Room:
 _STORE: Final = Room()
 sa.event.listen(_STORE.engine, "begin", lambda db: db.exec_driver_sql("BEGIN IMMEDIATE"))
 _TARGET: Final = Room(**{"schema_translate_map": {"saga_ledger": "main"}, NAME: TARGET, LEASE_SECONDS: 15.0})
-Sqlite().listen(_TARGET.engine)
+Sqlite().listen(_TARGET.engine, timedelta(seconds=15))
 sa.event.listen(_TARGET.engine, "commit", _TARGET.loses_commits)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -13,10 +16,10 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect, text
+from sqlalchemy import inspect, select, text
 
 from saga_engine.errors import SchemaNotCurrent, SchemaTooNew, StoreError
-from saga_engine.store import migrate
+from saga_engine.store import definitions, migrate
 from saga_engine.store.connect import Store, open_store
 from saga_engine.store.prepare import prepare
 from saga_engine.store.upgrade import sql, upgrade
@@ -53,7 +56,7 @@ KILLED = f"""{SECOND}
 PREPARE = """
 import sys
 from pathlib import Path
-from saga_engine.store import migrate
+from saga_engine.store import definitions, migrate
 from saga_engine.store.connect import open_store
 from saga_engine.store.prepare import prepare
 store = open_store(sys.argv[1])
@@ -245,3 +248,27 @@ def test_the_migrations_make_what_the_schema_says(store: Store) -> None:
         differences = compare_metadata(context, metadata)
     assert differences == []
     assert len(tables(store)) == len(metadata.tables) + 1
+
+
+def test_a_store_has_its_uuid_from_the_beginning_and_an_upgrade_keeps_it(store: Store, tmp_path: Path) -> None:
+    """A backup from before the first look at it would else come back under another name, unknown to every ledger."""
+    for script in sorted(migrate.VERSIONS.glob("0001_*.py")):
+        shutil.copy(script, tmp_path / script.name)
+    upgrade(store, tmp_path)
+    upgrade(store)
+    made = store_uuid(store)
+    assert re.fullmatch("[0-9a-f]{32}", made)
+    with store.write() as db:
+        assert definitions.identity(db, store.clock(db)) == made
+        db.execute(text("DELETE FROM saga_pruned"))
+        db.execute(text("DROP TABLE saga_pruned"))
+        db.execute(text("UPDATE saga_alembic_version SET version_num = '0001'"))
+    upgrade(store)
+    assert store_uuid(store) == made
+
+
+def store_uuid(store: Store) -> str:
+    with store.read() as db:
+        row = db.execute(select(metadata.tables["saga_store"])).one()
+    assert (row.id, abs(row.created_at - datetime.now(UTC)) < timedelta(minutes=5)) == (1, True)
+    return str(row.uuid)

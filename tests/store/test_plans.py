@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from saga_engine.domain import events as e
 from saga_engine.runtime import ids
-from saga_engine.store import claims, effects, incarnations, inspect, journal, runs, tasks
+from saga_engine.store import claims, effects, histories, incarnations, inspect, journal, prune, pruned, runs, tasks
 from saga_engine.store import schema as s
 from saga_engine.store.connect import Store, open_store
 from saga_engine.store.prepare import prepare
@@ -166,7 +166,27 @@ def look(world: World) -> None:
         inspect.findings_of(db, run)
 
 
-@pytest.mark.parametrize("what", [act, decide, look])
+def check(world: World) -> None:
+    """What a check of histories and a prune read and write, page by page."""
+    run = world.run.run_id
+    with world.store.read() as db:
+        page = histories.ids(db, run[:12], 20)
+        histories.heads(db, page)
+        histories.lines(db, (run, histories.FIRST), run, 100)
+        histories.lines(db, (run[:12], histories.FIRST), None, 100)
+        pruned.page(db, 0, 100)
+        pruned.of(db, page)
+        pruned.by_key(db, "orders")
+        prune.page(db, prune.Wanted(START, ("completed",)), run[:12], 100)
+        prune.touched(db, [run])
+    world.tell(e.CancelRequested("ann"))
+    world.reach("UNDONE")
+    with world.store.write() as db:
+        prune.prune_piece(db, run, 2, world.now)
+        assert prune.prune(db, [run], world.now) == 1
+
+
+@pytest.mark.parametrize("what", [act, decide, look, check])
 def test_no_statement_reads_a_table_from_end_to_end(crowded: Store, what: Callable[[World], None]) -> None:
     world = World(crowded)
     with watched(crowded) as statements:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from saga_engine.domain.events import EventReceived
+from saga_engine.store import definitions
 from saga_engine.store import schema as s
 from tests.store.world import START, World
 
@@ -41,7 +42,7 @@ def full(world: World) -> World:
     world.reach("GATE")
     world.tell(EventReceived("go", "{}", "ann", dedup_key="k"))
     with world.store.write() as db:
-        db.execute(sa.insert(s.store), {"id": 1, "uuid": "u", "created_at": START})
+        definitions.identity(db, START)
     return world
 
 

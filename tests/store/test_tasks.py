@@ -12,7 +12,7 @@ from saga_engine.domain.events import AttemptTimedOut
 from saga_engine.failpoints import switched_on
 from saga_engine.store import effects, tasks
 from saga_engine.store.connect import Store
-from saga_engine.store.effects import Touch
+from saga_engine.store.effects import Kept, Touch
 from saga_engine.store.schema import tasks as table
 from saga_engine.store.tasks import Lease
 from tests.store.world import World
@@ -163,10 +163,21 @@ def test_a_run_keeps_the_first_ledger_that_it_saw_behind_a_connection(world: Wor
     lease = claimed(world)
     run = world.run.run_id
     with made.write() as db:
-        assert effects.touch(db, Touch(run, lease[0], "dw", "ledger-1"), world.me, lease) == "ledger-1"
-        assert effects.touch(db, Touch(run, lease[0], "dw", "ledger-2"), world.me, lease) == "ledger-1"
-        assert effects.touch(db, Touch(run, lease[0], "shop", "ledger-3"), world.me, lease) == "ledger-3"
-        assert effects.touch(db, Touch(run, "another task", "dw", "ledger-2"), world.me, lease) == "ledger-1"
+        kept = [
+            effects.touch(db, Touch(run, task, connection, ledger), world.me, lease)
+            for task, connection, ledger in (
+                (lease[0], "dw", "ledger-1"),
+                (lease[0], "dw", "ledger-2"),
+                (lease[0], "shop", "ledger-3"),
+                ("another task", "dw", "ledger-2"),
+            )
+        ]
+    assert kept == [
+        Kept("ledger-1", frozenset()),
+        Kept("ledger-1", frozenset({lease[0]})),
+        Kept("ledger-3", frozenset()),
+        Kept("ledger-1", frozenset({lease[0]})),
+    ]
     with made.read() as db:
         assert effects.touched(db, lease[0]) == {"dw": "ledger-1", "shop": "ledger-3"}
         assert effects.touched(db, "another task") == {"dw": "ledger-1"}

@@ -16,7 +16,8 @@ from saga_engine.domain import codec
 from saga_engine.domain import events as e
 from saga_engine.domain.snapshot import ACTIONS, Task
 from saga_engine.errors import SagaError
-from saga_engine.store import journal
+from saga_engine.store import histories, journal
+from saga_engine.store.chain import Chain
 from saga_engine.store.connect import Store
 from tests.store.world import World
 
@@ -93,6 +94,7 @@ class Walk:
             e.RetryRequested("ann"),
             e.SkipRequested("ann", "not needed"),
             *[e.Resolved("ann", "looked", done, "null") for done in (True, False)],
+            *[e.Reconciled("ann", task.name, task.attempt + 1, "seen") for task in run.tasks[:1]],
             e.ResumeRequested("ann") if run.paused else e.PauseRequested("ann", "lunch"),
         ]
         self.tell(dice.choice(requests))
@@ -116,6 +118,10 @@ def test_a_run_reads_back_as_it_was_decided_after_every_step(made: Store, seed: 
     with made.read() as db:
         assert journal.verify(db, world.run.run_id) is None
         assert [line.revision for line in journal.lines(db, world.run.run_id)] == list(range(1, world.run.revision + 1))
+        chain = Chain(histories.heads(db, [world.run.run_id])[world.run.run_id])
+        for line in histories.lines(db, (world.run.run_id, histories.FIRST), world.run.run_id, 1_000):
+            chain.take(line)
+    assert (chain.end(), chain.length) == ([], world.run.revision)
 
 
 @pytest.mark.parametrize("made_url", ["sqlite"], indirect=True)

@@ -87,6 +87,10 @@ def _helps(view: View, task: Task, why: Parked) -> tuple[Offer, ...]:
         case _, "W16":
             again = offers.retry(view, "asks the guard again, once it is mended", mend_first=True)
             return (again, *offers.ways_back(view))
+        case _, "W21":
+            look = "compares store and ledgers, and mends what is provably right; with --dry-run it only looks"
+            compare = Offer(f"saga reconcile {view.around.run}", look, outside=True)
+            return (compare, *_doubtful(view, task, in_doubt=False))
         case _:
             return _doubtful(view, task, in_doubt=why.code == "W23")
 

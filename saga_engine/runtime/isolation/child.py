@@ -29,6 +29,7 @@ from saga_engine.runtime.isolation.wire import Wire, WireBroken
 from saga_engine.runtime.registry import Registry
 from saga_engine.runtime.targets import Targets
 from saga_engine.settings import Settings, resolve
+from saga_engine.store.effects import Kept
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -125,10 +126,13 @@ class PipeHands(Hands):
         bound: str | None = self._ask("bind")
         return bound
 
-    def touch(self, _attempt: Attempt, /, key: str, connection: str, ledger: str) -> str | None:
+    def touch(self, _attempt: Attempt, /, key: str, connection: str, ledger: str) -> Kept | None:
         """See ``Hands``."""
-        kept: str | None = self._ask("touch", key=key, connection=connection, ledger=ledger)
-        return kept
+        return _kept(self._ask("touch", key=key, connection=connection, ledger=ledger))
+
+    def known(self, _attempt: Attempt, /, connection: str) -> Kept | None:
+        """See ``Hands``."""
+        return _kept(self._ask("known", connection=connection))
 
     def touched(self, key: str) -> dict[str, str]:
         """See ``Hands``."""
@@ -162,6 +166,10 @@ class PipedTargets(Targets):
     def _opened(self, name: str) -> sa.Engine:
         url = resolve(f"connections.{name}", self._url_of(name), {}, Path.cwd()).get_secret_value()
         return open_target(name, url, lease=self._lease)
+
+
+def _kept(told: Mapping[str, Any] | None) -> Kept | None:
+    return None if told is None else Kept(told["ledger"], frozenset(told["tasks"]))
 
 
 def _log_to(wire: Wire) -> None:

@@ -12,6 +12,7 @@ from saga_engine.runtime import executor
 from saga_engine.runtime.attempt import Attempt
 from saga_engine.runtime.hands import StoreHands
 from saga_engine.runtime.isolation.wire import Frame, WireBroken
+from saga_engine.store.effects import Kept
 
 LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 
@@ -27,7 +28,8 @@ class Desk:
             "note": lambda hints: hands.note(attempt, hints),
             "checkpoint": lambda: hands.checkpoint(attempt),
             "bind": lambda: hands.bind(attempt),
-            "touch": lambda key, connection, ledger: hands.touch(attempt, key, connection, ledger),
+            "touch": lambda key, connection, ledger: _told(hands.touch(attempt, key, connection, ledger)),
+            "known": lambda connection: _told(hands.known(attempt, connection)),
             "touched": hands.touched,
             "url": hands.targets.url,
         }
@@ -52,3 +54,7 @@ class Desk:
             return {"error": type(error).__name__, "text": str(error)}
         except Exception as error:  # noqa: BLE001  as above
             return {"error": "SagaError", "text": executor.told(error)}
+
+
+def _told(kept: Kept | None) -> Frame | None:
+    return None if kept is None else {"ledger": kept.ledger, "tasks": sorted(kept.tasks)}

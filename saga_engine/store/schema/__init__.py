@@ -5,6 +5,7 @@ transaction T2 of the protocol (``record``), "a claim" its T1 (``tasks``).
 """
 
 from saga_engine.store.schema.base import Moment, Name, metadata
+from saga_engine.store.schema.pruned import pruned
 from saga_engine.store.schema.runs import definitions, runs, store, tasks
 from saga_engine.store.schema.story import approvals, effects, inbox, journal, results, undo, votes
 from saga_engine.store.schema.workers import findings, incarnations
@@ -20,6 +21,7 @@ __all__ = [
     "incarnations",
     "journal",
     "metadata",
+    "pruned",
     "results",
     "runs",
     "store",

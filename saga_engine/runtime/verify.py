@@ -1,0 +1,262 @@
+"""``saga verify``: every run's history against itself, against the run's rows, and against anchors kept elsewhere.
+
+A walk over runs and journal lines side by side, both in the order of the runs' ids, page by page: memory does not
+grow with the store, and nobody is held up. What is found is looked at a second time, for runs move and are pruned
+meanwhile.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
+from pathlib import Path
+from typing import Final
+
+from saga_engine import errors
+from saga_engine.runtime import ids
+from saga_engine.runtime.anchors import Anchor, Writer, read
+from saga_engine.runtime.deliver import Door
+from saga_engine.runtime.views_operate import FaultView, VerifiedView
+from saga_engine.store import histories, pruned
+from saga_engine.store.chain import Chain, Fault, Mark
+from saga_engine.store.histories import FIRST, LAST, Head, Stored
+
+RUNS_PAGE: Final = 100
+LINES_PAGE: Final = 200
+"""A line may have a megabyte: no more than these are held at a time."""
+PRUNED_PAGE: Final = 1_000
+FOUND_MAX: Final = 1_000
+"""So many faults are named; the others are counted."""
+
+
+@dataclass(slots=True)
+class Check:
+    """One check under way: what has been looked at so far, and what is wrong."""
+
+    door: Door
+    writer: Writer | None = None
+    runs: int = 0
+    lines: int = 0
+    pruned: int = 0
+    anchored: int = 0
+    named: list[FaultView] = field(default_factory=list)
+    more: int = 0
+
+    def add(self, fault: Fault, saga: str = "") -> None:
+        """Name one more fault, of a run of *saga*."""
+        if len(self.named) == FOUND_MAX:
+            self.more += 1
+            return
+        name = ids.short(saga, ids.tag_of(fault.run_id)) if saga else fault.run_id
+        self.named.append(FaultView(run=name, **{n: getattr(fault, n) for n in ("run_id", "revision", "what", "text")}))
+
+
+def verify(door: Door, names: Sequence[str], anchors: Sequence[Path], write: Path | None) -> VerifiedView:
+    """Check the runs of these names, or without one the whole store."""
+    if not names:
+        return whole(door, anchors, write)
+    if write is not None:
+        raise errors.BadInput("an anchor is written of the whole store: name no run with --write-anchor")
+    return some(door, names, anchors)
+
+
+def whole(door: Door, anchors: Sequence[Path], write: Path | None) -> VerifiedView:
+    """Check the whole store. *write*: where nothing is wrong, write an anchor there, instead of the one that is there.
+
+    An anchor that is there is checked like the others: only one that agrees takes its place.
+    """
+    there = [write] if write is not None and write.exists() and write not in anchors else []
+    known = [read(path) for path in (*anchors, *there)]
+    with ExitStack() as closing:
+        check = Check(door, closing.enter_context(Writer(write)) if write else None)
+        with door.store.read() as db:
+            head, now = pruned.head(db), door.store.clock(db)
+        if check.writer:
+            check.writer.begin(door.store_uuid(), now.isoformat(), *head)
+        _stores(check, known)
+        _pruned(check, known)
+        _runs(check, Marks(known))
+        kept = check.writer is not None and not check.named
+        if check.writer is not None and kept:
+            check.writer.keep()
+    return _told(check, str(write) if kept else None)
+
+
+def some(door: Door, names: Sequence[str], anchors: Sequence[Path]) -> VerifiedView:
+    """Check the runs of these names."""
+    wanted = sorted({door.names.resolve(name) for name in names})
+    known = [read(path) for path in anchors]
+    check = Check(door)
+    _stores(check, known)
+    marks: dict[str, list[Mark]] = {}
+    for mark in (mark for anchor in known for mark in anchor.marks() if mark.run_id in wanted):
+        marks.setdefault(mark.run_id, []).append(mark)
+    for run in wanted:
+        with door.store.read() as db:
+            heads = histories.heads(db, [run])
+        _page(check, heads, {run: marks.get(run, [])}, _lines(door, run, run))
+    return _told(check, None)
+
+
+class Marks:
+    """What all anchors remember, in the order of runs; taken page by page."""
+
+    def __init__(self, anchors: Sequence[Anchor]) -> None:
+        self._rest = heapq.merge(*(anchor.marks() for anchor in anchors), key=attrgetter("run_id"))
+        self._next = next(self._rest, None)
+
+    def until(self, last: str | None) -> dict[str, list[Mark]]:
+        """Those of runs up to *last*, which were not taken before; None: all that are left."""
+        taken: dict[str, list[Mark]] = {}
+        while self._next is not None and (last is None or self._next.run_id <= last):
+            taken.setdefault(self._next.run_id, []).append(self._next)
+            self._next = next(self._rest, None)
+        return taken
+
+
+def _told(check: Check, anchor: str | None) -> VerifiedView:
+    return VerifiedView(
+        runs=check.runs,
+        lines=check.lines,
+        pruned=check.pruned,
+        anchored=check.anchored,
+        found=tuple(check.named),
+        more=check.more,
+        anchor=anchor,
+    )
+
+
+def _stores(check: Check, known: Sequence[Anchor]) -> None:
+    uuid = check.door.store_uuid()
+    for anchor in known:
+        if anchor.store != uuid:
+            text = f"{anchor.path} is the anchor of the store {anchor.store}, and this is {uuid}"
+            check.add(Fault("", None, "store", text))
+
+
+def _pruned(check: Check, known: Sequence[Anchor]) -> None:
+    """The chain over what was pruned, and its length and hash in the anchors."""
+    previous = pruned.NO_ROW
+    marks = {anchor.pruned: anchor for anchor in known if anchor.pruned}
+    while True:
+        with check.door.store.read() as db:
+            page = pruned.page(db, check.pruned, PRUNED_PAGE)
+        if page is None:
+            check.add(Fault("", None, "pruned", f"saga_pruned cannot be read behind row {check.pruned}"))
+            return
+        for gone in page:
+            if gone.number != check.pruned + 1 or gone.hash != gone.hashed(previous):
+                text = f"row {check.pruned + 1} of saga_pruned was changed or removed"
+                check.add(Fault(gone.run_id, None, "pruned", text))
+                return
+            check.pruned, previous = gone.number, gone.hash
+            if gone.number in marks and marks[gone.number].pruned_hash != gone.hash:
+                text = f"row {gone.number} of saga_pruned is another than {marks[gone.number].path} knows"
+                check.add(Fault(gone.run_id, None, "pruned", text))
+        if not page:
+            break
+    for number, anchor in marks.items():
+        if number > check.pruned:
+            text = f"{anchor.path} knows {number} pruned runs, and saga_pruned has {check.pruned}"
+            check.add(Fault("", None, "pruned", text))
+
+
+def _runs(check: Check, marks: Marks) -> None:
+    """Page by page; behind the last run there may still be lines, and runs that only an anchor knows."""
+    after = ""
+    while True:
+        with check.door.store.read() as db:
+            page = histories.ids(db, after, RUNS_PAGE)
+            heads = histories.heads(db, page)
+        last = page[-1] if page else None
+        _page(check, heads, marks.until(last), _lines(check.door, after, last))
+        if last is None:
+            return
+        after = last
+
+
+def _lines(door: Door, after: str, last: str | None) -> Iterator[Stored]:
+    """Every stored line of the runs behind *after*, up to the run *last*; of one run where both are the same."""
+    behind = after if after != last else None
+    at = after, LAST if behind else FIRST
+    while True:
+        with door.store.read() as db:
+            page = histories.lines(db, at, last, LINES_PAGE)
+        if not page:
+            return
+        # A number that somebody made up may lie behind LAST.
+        yield from (line for line in page if line.run_id != behind)
+        at = page[-1].run_id, page[-1].revision
+
+
+def _page(
+    check: Check, heads: Mapping[str, Head], marks: Mapping[str, Sequence[Mark]], lines: Iterator[Stored]
+) -> None:
+    """Check runs, with the lines of exactly these runs, and what anchors know of them."""
+    chains = iter(sorted(heads))
+    waiting = next(chains, None)
+    for run, its in groupby(lines, key=attrgetter("run_id")):
+        while waiting is not None and waiting < run:
+            _run(check, heads[waiting], marks.get(waiting, ()), iter(()))
+            waiting = next(chains, None)
+        if waiting == run:
+            _run(check, heads[run], marks.get(run, ()), its)
+            waiting = next(chains, None)
+        else:
+            _stray(check, run, its)
+    for run in ([waiting] if waiting is not None else []) + list(chains):
+        _run(check, heads[run], marks.get(run, ()), iter(()))
+    _removed(check, {run: its for run, its in marks.items() if run not in heads})
+
+
+def _run(check: Check, head: Head, marks: Sequence[Mark], lines: Iterator[Stored]) -> None:
+    chain = Chain(head, marks)
+    for line in lines:
+        chain.take(line)
+        check.lines += 1
+    faults = chain.end()
+    check.runs += 1
+    check.anchored += bool(marks)
+    if faults and _is_pruned(check, head):
+        return
+    for fault in faults:
+        check.add(fault, head.stored.saga if head.stored else "")
+    if not faults and check.writer is not None:
+        check.writer.run(head, chain.length)
+
+
+def _is_pruned(check: Check, head: Head) -> bool:
+    """Whether it has been pruned since it was read, or is being pruned piece by piece, as the run that it was."""
+    with check.door.store.read() as db:
+        gone = pruned.of(db, [head.run_id]).get(head.run_id)
+    return gone is not None and (gone.revision, gone.journal_hash) == (head.revision, head.hash)
+
+
+def _stray(check: Check, run: str, lines: Iterator[Stored]) -> None:
+    """Lines of a run that was not there when the page was read: it has been started since, or its row was removed."""
+    count = sum(1 for _ in lines)
+    with check.door.store.read() as db:
+        there = histories.heads(db, [run])
+    if not there:
+        text = f"{count} journal lines belong to no run: its row was removed"
+        check.add(Fault(str(run), None, "stray", text))
+
+
+def _removed(check: Check, marks: Mapping[str, Sequence[Mark]]) -> None:
+    """Runs that an anchor knows and the store does not: pruned as they were, or removed."""
+    with check.door.store.read() as db:
+        gone = pruned.of(db, list(marks))
+    for run, its in marks.items():
+        check.anchored += 1
+        for mark in its:
+            left = gone.get(run)
+            if left is None:
+                text = f"{mark.anchor} knows it, and it is gone: it was removed, and not by saga prune"
+                check.add(Fault(run, None, "removed", text))
+            elif left.revision < mark.length or (left.revision == mark.length and left.journal_hash != mark.hash):
+                text = f"when it was pruned it had another history than {mark.anchor} knows"
+                check.add(Fault(run, None, "anchor", text))
