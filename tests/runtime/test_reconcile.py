@@ -315,22 +315,6 @@ def test_a_ledger_row_says_which_step_it_is_of(lost: Lost) -> None:
 
 
 @crossed
-def test_a_ledger_of_the_first_format_is_brought_to_this_one(lost: Lost) -> None:
-    with plays.playing("p", one=load("a"), two=load("c")):
-        change(lost.dw, "ALTER TABLE {ledger}.saga_ledger_heads DROP COLUMN step")
-        change(lost.dw, "UPDATE {ledger}.saga_ledger SET format = 1")
-        run = lost.before.start("play", {"name": "p"}).id
-        assert worked(lost.before, run) == "parked"
-        ((_, error),) = parked(lost.before.get(run))
-        assert "its format is 1, this program knows 2" in error
-        uuid = lost.before.targets.make_ledger("dw")
-        assert lost.before.targets.make_ledger("dw") == uuid
-        lost.before.retry(run)
-        assert worked(lost.before, run) == "completed"
-    assert loaded(lost.dw) == ["a", "c"]
-
-
-@crossed
 def test_the_engine_asks_the_ledger_in_the_range_of_its_key(lost: Lost) -> None:
     """In whatever order the database puts text."""
     engine = sa.create_engine(lost.dw, poolclass=sa.NullPool)
