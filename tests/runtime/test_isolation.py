@@ -6,6 +6,8 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 import textwrap
 from collections import Counter
 from pathlib import Path
@@ -155,6 +157,23 @@ def test_a_file_that_has_changed_since_the_worker_loaded_it_is_not_run(made_url:
             "IsolationFailed: flow asks for a process of its own, and cannot have one: the file has changed since this "
             "worker loaded it: start the worker again. Nothing of it has run, and nothing is counted."
         )
+
+
+PROGRAM = """
+if __name__ == "__main__":
+    from saga_engine.runtime.engine import Engine
+    with Engine("sqlite:///saga.db", sagas=[flow]) as engine:
+        run = engine.start(flow, Given())
+        engine.work(until_idle=True)
+        print(engine.get(run.id).status, engine.get(run.id).results["ONE"]["pid"] != os.getpid())
+"""
+
+
+def test_a_program_may_have_its_saga_in_itself(tmp_path: Path) -> None:
+    file = written(tmp_path / "w")
+    file.write_text(file.read_text() + PROGRAM)
+    done = subprocess.run([sys.executable, file], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.stdout, done.returncode) == ("completed True\n", 0), done.stderr
 
 
 def test_a_step_is_what_it_was_when_its_worker_began(room_url: str, tmp_path: Path) -> None:

@@ -34,7 +34,8 @@ def source_of(known: Registry, chart: Chart) -> Source | None:
     file = known.file_of(chart)
     if file is not None:
         return Source(file=str(file.absolute()))
-    for module in list(sys.modules.values()):
+    # The program itself last: it may have imported the saga from where it stands.
+    for _, module in sorted(sys.modules.items(), key=lambda known: known[0] == MAIN):
         if any(value is chart.saga for value in list(getattr(module, "__dict__", {}).values())):
             found = _importable(module)
             if found is not None:
