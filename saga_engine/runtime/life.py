@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from saga_engine.errors import SettingsError
+from saga_engine.failpoints import hit
 
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
@@ -49,6 +50,7 @@ class Life:
                 "Name a private directory on a local disk in XDG_RUNTIME_DIR."
             ) from error
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        hit("runtime.life.locked")
         found = os.fstat(file)
         _mine.add((found.st_dev, found.st_ino))
         return cls(path, found.st_dev, found.st_ino, this_boot(), os.getpid(), file)
@@ -58,6 +60,7 @@ class Life:
         if os.getpid() != self._process:
             return
         self.path.unlink(missing_ok=True)
+        hit("runtime.life.unlinked")
         _mine.discard((self.device, self.inode))
         os.close(self._file)
 
