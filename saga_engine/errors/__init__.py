@@ -66,6 +66,7 @@ from saga_engine.errors.target import (
     WorkIdle,
 )
 from saga_engine.errors.work import (
+    CleanRunFailed,
     WorkerGaveUp,
 )
 
@@ -75,6 +76,7 @@ __all__ = [
     "BadInput",
     "BadResult",
     "CannotMove",
+    "CleanRunFailed",
     "CommitUnknown",
     "Conflict",
     "ConnectionFailed",

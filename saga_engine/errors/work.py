@@ -8,3 +8,9 @@ class WorkerGaveUp(SagaError):
 
     exit_code = 75
     hint = "saga worker"
+
+
+class CleanRunFailed(SagaError):
+    """{saga} was not tested: a run that nobody disturbs does not come to its end: {reason}"""
+
+    exit_code = 2
