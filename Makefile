@@ -7,13 +7,14 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 
-.PHONY: help demo test covered check format lint types floors bench docs lock clean
+.PHONY: help demo test covered soak check format lint types floors bench docs lock clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    a migration that survives kill -9, on SQLite, in about a minute"
 	@echo "make test    every test; PostgreSQL from this machine, else from a wheel"
 	@echo "make covered the tests of what must be covered to the last branch"
+	@echo "make soak    the long tests: every kill, thousands of pauses; an hour or more"
 	@echo "make check   format, lint, types, floors"
 	@echo "make bench   measurements"
 	@echo "make docs    the documentation, into docs/_build"
@@ -41,6 +42,10 @@ COVERING = $(BIN)/pytest -m 'not serial' --numprocesses=$(JOBS) $(COVERED) $(COV
 
 covered: $(DEV)
 	@$(COVERING)
+
+# Each test has a time limit of its own; SAGA_TEST_SEED chooses what is chosen by chance.
+soak: $(DEV)
+	$(BIN)/pytest -m soak --numprocesses=$(JOBS) $(TESTS)
 
 # `make --keep-going check` shows what every tool finds.
 check: format lint types floors

@@ -61,19 +61,24 @@ class TellWorkers:
 
 
 class RoomReport:
-    """Prints the seconds of each room just before pytest's closing line."""
+    """Prints the seconds of each room, and what tests have counted, just before pytest's closing line."""
 
     def __init__(self, rooms: RoomTimes) -> None:
         self._rooms = rooms
+        self._counted: list[str] = []
+        """What tests say of their size: ``record_property("counted", …)``."""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self._rooms.add(report.nodeid, report.duration)
+        if report.when == "call":
+            name = report.nodeid.rpartition("::")[2]
+            self._counted += [f"{name}: {value}" for what, value in report.user_properties if what == "counted"]
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         lines = self._rooms.lines()
         if lines:
             terminalreporter.section("time by room")
-        for line in lines:
+        for line in [*lines, *self._counted]:
             terminalreporter.write_line(line)
 
 

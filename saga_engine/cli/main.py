@@ -61,6 +61,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, Entry]]] = {
     },
     "Author": {
         "check": Entry("check:check", "Find what is wrong with sagas before they run."),
+        "test": Entry("test:test", "Kill a saga everywhere and see which step breaks its promise."),
         "explain": Entry("check:explain_rule", "Explain a rule of check."),
     },
     "Operate": {

@@ -71,6 +71,7 @@ from saga_engine.errors.target import (
     WriteStays,
 )
 from saga_engine.errors.work import (
+    CleanRunFailed,
     IsolationFailed,
     WorkerGaveUp,
 )
@@ -83,6 +84,7 @@ __all__ = [
     "BadInput",
     "BadResult",
     "CannotMove",
+    "CleanRunFailed",
     "CommitUnknown",
     "Conflict",
     "ConnectionFailed",

@@ -12,3 +12,9 @@ class WorkerGaveUp(SagaError):
 
 class IsolationFailed(SagaError):
     """{saga} asks for a process of its own, and cannot have one: {problem}. Nothing of it has run, and nothing is counted."""
+
+
+class CleanRunFailed(SagaError):
+    """{saga} was not tested: a run that nobody disturbs does not come to its end: {reason}"""
+
+    exit_code = 2

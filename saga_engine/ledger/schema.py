@@ -31,6 +31,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
+from saga_engine import failpoints
 from saga_engine.errors import LedgerChanged
 from saga_engine.ledger import connect, transaction
 from saga_engine.ledger.database import SCHEMA
@@ -259,4 +260,5 @@ def privileges(engine: Engine) -> list[str]:
 
 def _create(db: Connection) -> None:
     connect.database_of(db.engine).make_tables(db, metadata)
+    failpoints.hit("ledger.create.tables")
     db.execute(ledger.insert().values(id=1, uuid=str(uuid4()), format=FORMAT, created_at=clock()))

@@ -67,6 +67,7 @@ def run(engine: Engine, label: str, point: str, once: Callable[[Connection], T])
 
 def execute(db: Connection, statement: Executable, **values: object) -> CursorResult[Any]:
     """Execute a statement of the ledger itself; its troubles become errors that say what they mean here."""
+    failpoints.hit("ledger.statement")
     try:
         return db.execute(statement, values)
     except DBAPIError as error:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from saga_engine.errors import SettingsError
+from saga_engine.failpoints import hit
 
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
@@ -50,6 +51,7 @@ class Life:
             ) from error
         # The first byte: the others are for the wardens of its processes, which are part of its life (`hold`).
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1)
+        hit("runtime.life.locked")
         found = os.fstat(file)
         _mine.add((found.st_dev, found.st_ino))
         return cls(path, found.st_dev, found.st_ino, this_boot(), os.getpid(), file)
@@ -59,6 +61,7 @@ class Life:
         if os.getpid() != self._process:
             return
         self.path.unlink(missing_ok=True)
+        hit("runtime.life.unlinked")
         _mine.discard((self.device, self.inode))
         os.close(self._file)
 

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from saga_engine.domain.chart import Chart
+from saga_engine.failpoints import hit
 from saga_engine.store.schema import definitions, store
 
 
@@ -50,4 +51,5 @@ def _known(db: sa.Connection, charts: Sequence[Chart]) -> dict[str, int]:
 def _insert(db: sa.Connection, table: sa.Table, row: Mapping[str, object]) -> None:
     """Insert unless another engine has just done so: both SQLite and PostgreSQL know ON CONFLICT DO NOTHING."""
     insert = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
+    hit("store.definition.before_insert")
     db.execute(insert(table).values(**row).on_conflict_do_nothing())

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from saga_engine.failpoints import hit
 from saga_engine.store.schema import findings, incarnations, tasks
 
 KEPT_MAX = 1_000
@@ -25,11 +26,13 @@ def renew(db: sa.Connection, now: datetime, ahead: timedelta = timedelta(0)) -> 
     kept = {(row.run_id, row.code) for row in db.execute(select(findings.c.run_id, findings.c.code))}
     # In one order: two keepers never wait for each other in a circle.
     for run, code in sorted(kept - set(seen)):
+        hit("store.findings.before_delete")
         db.execute(delete(findings).where(findings.c.run_id == run, findings.c.code == code))
     new = sorted(set(seen) - kept)
     if new:
         insert = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
         rows = [{"run_id": run, "code": code, "evidence": seen[run, code], "since": now} for run, code in new]
+        hit("store.findings.before_insert")
         db.execute(insert(findings).on_conflict_do_nothing(), rows)
 
 

@@ -17,11 +17,13 @@ def bind(db: sa.Connection, run_id: str, host: str, incarnation: str, lease: Lea
     running attempt does not notice: no revision changes.
     """
     bound: str | None = db.execute(_LOCK, {"run_id": run_id}).scalar_one()
+    hit("store.bind.locked")
     if not still_held(db, incarnation, lease):
         return None
     if bound is None:
         hit("store.bind.before_write")
         db.execute(_BIND_RUN, {"of_run": run_id, "here": host})
+        hit("store.bind.run")
         db.execute(_BIND_TASKS, {"of_run": run_id, "here": host})
     return bound or host
 

@@ -52,6 +52,7 @@ def begin(db: sa.Connection, birth: Birth, now: datetime, lease: timedelta) -> N
         "renewed_at": now,
         "lease_until": now + lease,
     }
+    hit("store.incarnation.begin")
     insert = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
     db.execute(insert(incarnations).on_conflict_do_nothing(), row)
 
@@ -59,6 +60,7 @@ def begin(db: sa.Connection, birth: Birth, now: datetime, lease: timedelta) -> N
 def renew(db: sa.Connection, incarnation: str, busy: int, now: datetime, lease: timedelta) -> bool:
     """Extend the lease; False when this incarnation has been ended, and must drop all it holds."""
     values = {"me": incarnation, "busy": busy, "now": now, "until": now + lease}
+    hit("store.incarnation.renew")
     return db.execute(_RENEW, values).rowcount == 1
 
 
@@ -80,11 +82,13 @@ def end(db: sa.Connection, incarnation: str, now: datetime, how: str) -> None:
 
 def end_dead(db: sa.Connection, incarnation: str, now: datetime) -> None:
     """End one whose death lock has been taken: its process is gone."""
+    hit("store.incarnation.end_dead")
     db.execute(_END.where(incarnations.c.id == incarnation), {"now": now, "how": "dead"})
 
 
 def end_expired(db: sa.Connection, now: datetime) -> int:
     """End all whose lease ran out, known dead or not. ix_saga_incarnations_live."""
+    hit("store.incarnation.end_expired")
     return db.execute(_END.where(incarnations.c.lease_until < now), {"now": now, "how": "expired"}).rowcount
 
 
@@ -125,4 +129,5 @@ def by_id(db: sa.Connection, ids: Sequence[str]) -> dict[str, sa.Row[Any]]:
 def sweep(db: sa.Connection, before: datetime) -> int:
     """Delete rows that ended before *before* and hold nothing any more."""
     holds = sa.exists().where(tasks.c.leased_by == incarnations.c.id)
+    hit("store.incarnation.sweep")
     return db.execute(sa.delete(incarnations).where(incarnations.c.ended_at < before, ~holds)).rowcount

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam, select
 
 from saga_engine.domain import codec
+from saga_engine.failpoints import hit
 from saga_engine.store.entry import NO_HASH, Entry, line_hash
 from saga_engine.store.schema import journal, runs
 
@@ -40,6 +41,7 @@ _LINES = (
 def holds(db: sa.Connection, entry: Entry, at: datetime) -> bool:
     """Whether this very decision was committed: waits, under the run's lock, for the transaction in doubt."""
     db.execute(_LOCK, {"run_id": entry.run_id})
+    hit("store.journal.locked")
     after = entry.decision.after.revision
     found = lines(db, entry.run_id, after - 1, 1)
     return bool(found) and (found[0].at, found[0].event) == (at, codec.dump(entry.event))

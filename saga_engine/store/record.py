@@ -78,7 +78,9 @@ def _lock(db: sa.Connection, ids: list[str]) -> dict[str, Head]:
     rows = db.execute(_LOCK_RUNS, {"ids": ids}).all()
     hit("store.record.locked")
     fences: dict[str, dict[str, tuple[int, str | None]]] = defaultdict(dict)
-    for task in db.execute(_LOCK_TASKS, {"ids": ids}):
+    tasks = db.execute(_LOCK_TASKS, {"ids": ids}).all()
+    hit("store.record.tasks_locked")
+    for task in tasks:
         fences[task.run_id][task.name] = (task.attempt, task.leased_by)
     return {
         row.id: Head(row.revision, row.journal_hash, Pinned(row.definition, row.queue, row.host), fences[row.id])

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.engine import URL, ExceptionContext
 
 from saga_engine.errors import LibraryTooOld, StoreReplaced, StoreUnreachable
+from saga_engine.failpoints import hit
 from saga_engine.store import files, hostclock
 from saga_engine.store.files import Access, Host
 from saga_engine.store.hostclock import HostClock
@@ -136,6 +137,7 @@ def _choose_journal(connection: sqlite3.Connection, path: Path, library: tuple[i
     if path.stat().st_size == 0:
         wanted = "wal" if files.wal_is_safe(library) else "truncate"
         _set_journal(connection, wanted)
+        hit("store.file.journal_chosen")
         # Gives the file a first page: from now on it is not new, and its journal mode stands.
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     elif found != "wal":

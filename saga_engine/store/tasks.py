@@ -72,6 +72,7 @@ _RELEASE_RUNNING: Final = (
 
 def release_rest(db: sa.Connection, incarnation: str, now: datetime) -> None:
     """Hand back whatever the incarnation still holds; it has started none of it. ix_saga_tasks_leased."""
+    hit("store.release.rest")
     db.execute(_RELEASE_REST, {"me": incarnation, "now": now})
 
 
@@ -109,6 +110,7 @@ def note(db: sa.Connection, incarnation: str, lease: Lease, now: datetime, **hin
     They prove that the attempt lives and gets on: its crashes are forgotten.
     """
     values = {"ta": lease[0], "at": lease[1], "me": incarnation, "now": now, **hints}
+    hit("store.note.before_write")
     return db.execute(_NOTES[tuple(sorted(hints))], values).rowcount == 1
 
 
@@ -124,7 +126,9 @@ _NOTES: Final[Mapping[tuple[str, ...], sa.Update]] = {
 
 def still_held(db: sa.Connection, incarnation: str, lease: Lease) -> bool:
     """True while this attempt counts in the store; its row stays locked until the end of the transaction."""
-    return db.execute(_STILL, {"ta": lease[0], "at": lease[1], "me": incarnation}).first() is not None
+    found = db.execute(_STILL, {"ta": lease[0], "at": lease[1], "me": incarnation}).first()
+    hit("store.task.locked")
+    return found is not None
 
 
 _STILL: Final = select(tasks.c.name).where(_HELD).with_for_update()

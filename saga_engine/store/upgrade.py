@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateTable
 
+from saga_engine.failpoints import hit
 from saga_engine.store import migrate, trouble
 from saga_engine.store.migrate import VERSION_TABLE, VERSIONS, version_table
 from saga_engine.store.transactions import Store
@@ -31,6 +32,7 @@ def upgrade(store: Store, versions: Path = VERSIONS) -> None:
         if store.dialect == "postgresql":
             # A table lock, for advisory locks are not everywhere; it lets readers see which schema there is.
             db.execute(text(f'LOCK TABLE "{VERSION_TABLE}" IN SHARE ROW EXCLUSIVE MODE'))
+            hit("store.upgrade.locked")
         migrate.refuse_newer(migrate.found(db), migrate.head(versions))
         command.upgrade(_config(versions, db), "head")
 
@@ -62,6 +64,7 @@ def _make_version_table(store: Store) -> None:
     """In a transaction of its own, before anyone can lock the table. IF NOT EXISTS alone still fails in a race."""
     try:
         with store.write() as db:
+            hit("store.upgrade.version_table")
             db.execute(CreateTable(version_table, if_not_exists=True))
     except DBAPIError as error:
         if trouble.sqlstate(error) not in MADE_BY_ANOTHER:

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from tests.kill.project import Project
-from tests.kill.workers import Nursery
+from tests.kill.workers import CHECKOUT, Nursery
 
 FreshUrl = Callable[[str, str], str]
 Projects = Callable[..., Project]
 
 LONG = "soak"
 SEED_VARIABLE = "SAGA_TEST_SEED"
+ONE_TRIAL: Final = "SAGA_TEST_KILL"
+"""Set to a shape and hits, it asks for one trial, where a test would do many."""
+MEMORY: Final = Path("/dev/shm")
+"""What is kept here costs no fsync, and survives kill -9 of a process as files do."""
+
+Ask = Callable[..., dict[str, Any]]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -67,3 +77,57 @@ def seed(request: pytest.FixtureRequest) -> str:
     seed = os.environ.get(SEED_VARIABLE) or ("1" if os.environ.get("CI") else secrets.token_hex(4))
     print(f"{SEED_VARIABLE}={seed} pytest -p no:randomly '{request.node.nodeid}'")  # noqa: T201  shown with a failure
     return seed
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Iterator[Path]:
+    """A folder for SQLite's files: in memory, where the machine has a place for that."""
+    if not os.access(MEMORY, os.W_OK | os.X_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(prefix="saga-kill-", dir=MEMORY) as made:
+        yield Path(made)
+
+
+@pytest.fixture
+def ask(
+    memory: Path, fresh_url: FreshUrl, seed: str, request: pytest.FixtureRequest, record_property: Callable[..., None]
+) -> Ask:
+    """Ask `ask("sweep", "sqlite", "postgresql", kills=100)` for the answer of ``tests.kill.sweep``, all well."""
+
+    def ask(harness: str, store: str, target: str, **order: Any) -> dict[str, Any]:
+        for name, kind in (("store", store), ("target", target)):
+            order[name] = f"sqlite:///{memory / name}.db" if kind == "sqlite" else fresh_url(kind, name)
+        order["seed"] = f"{seed} {store} {target}"
+        if ONE_TRIAL in os.environ:
+            shape, *at = os.environ[ONE_TRIAL].split()
+            order |= {"shapes": [shape], "at": at}
+        done = subprocess.run(
+            [sys.executable, "-m", f"tests.kill.{harness}"], input=json.dumps(order),
+            cwd=CHECKOUT, env={**os.environ, "TMPDIR": str(memory)}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        answer: dict[str, Any] = json.loads(done.stdout)
+        record_property("counted", f"{store} to {target}: {counted(answer)}")
+        assert not answer["wrong"], "\n\n".join(again(request.node.nodeid, seed, wrong) for wrong in answer["wrong"])
+        return answer
+
+    return ask
+
+
+def at_least(number: int) -> int:
+    """So many are expected, but where one is asked for."""
+    return 1 if ONE_TRIAL in os.environ else number
+
+
+def counted(answer: dict[str, Any]) -> str:
+    """For the end of the output of pytest."""
+    numbers = [f"{answer[what]} {what}" for what in ("kills", "pauses", "trials") if what in answer]
+    return f"{', '.join(numbers)} at {len(answer['failpoints'])} failpoints in {answer['seconds']:.0f} s"
+
+
+def again(test: str, seed: str, wrong: dict[str, Any]) -> str:
+    """What went wrong, and the one command that does the same again."""
+    where = f"{wrong['shape']} {' '.join(wrong['at'])}"
+    command = f"{ONE_TRIAL}='{where}' {SEED_VARIABLE}='{seed}' pytest -p no:randomly '{test}'"
+    return "\n".join([f"{wrong['key']} at {where}:", *wrong["problems"], "again:", command])

@@ -8,10 +8,12 @@ from contextlib import AbstractContextManager, contextmanager
 from threading import Lock
 from typing import Any, Final
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from saga_engine import failpoints
 from saga_engine.domain.snapshot import Snapshot
+from saga_engine.ledger import effect, transaction
+from saga_engine.ledger.heads import Key
 from saga_engine.runtime.incarnation import Incarnation
 from saga_engine.store import record
 from saga_engine.store.connect import Store
@@ -73,8 +75,18 @@ def deaf() -> None:
         setattr(ear, "wait", hears_nothing)  # noqa: B010  a plain assignment would need its types
 
 
+def no_ledger() -> None:
+    """An effect is a transaction of the target and no more: nobody remembers that it took place."""
+
+    def apply(engine: Engine, key: Key, part: str, work: Callable[[Connection], Any], *_: object, limit: int) -> Any:
+        return transaction.run(engine, f"{key.task} {part} {limit}", "ledger.part", work)
+
+    effect.apply = apply  # type: ignore[assignment]  # the point of it
+
+
 BUGS: Final[Mapping[str, Callable[[], None]]] = {
     "deaf": deaf,
+    "no ledger": no_ledger,
     "revision alone": revision_alone,
     "slow renewal": slow_renewal,
     "stops between transactions": stops_between_transactions,

@@ -1,127 +1,71 @@
-"""kill -9 at the failpoints of a whole run: another worker goes on, and nothing is lost, nothing done twice.
+"""kill -9 anywhere in runs of every shape, once or twice: nothing is lost, nothing done twice, nothing out of order.
 
-A clean run counts the hits; then each trial is a run of its own whose worker kills itself at one of them. What is
-killed where is chosen by the seed; `-m soak` goes through every hit, and through pairs of hits.
+What is killed where is chosen by the seed: on SQLite each failpoint of each shape has its death, with PostgreSQL each
+failpoint of any shape; `-m soak` goes through every hit of every shape on every pair of databases, alone and followed
+by a second one. SAGA_TEST_KILL, a shape and hits, asks for one trial alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from random import Random
 from typing import Final
 
 import pytest
 
-from tests.kill.conftest import Projects
-from tests.kill.project import GOING, Project
+from tests.kill.conftest import Ask, at_least
+from tests.kill.shapes.plays import SHAPES
 
-SAMPLE: Final = 4
-TWICE: Final = 1
-"""So many trials in which the second worker is killed, too."""
-TAIL: Final = 12
-"""A run may have a few hits less than the clean one: its last polls depend on the clock."""
-PASSED: Final = {
-    "ledger.head.after_commit",
-    "ledger.part.after_insert",
-    "ledger.part.after_work",
-    "ledger.part.before_commit",
-    "runtime.action.after",
-    "runtime.action.before",
-    "runtime.attempt.start",
-    "runtime.recorder.recorded",
-    "store.claim.before_commit",
-    "store.incarnation.end",
-    "store.record.journal",
-    "store.record.locked",
-    "store.record.tasks",
-    "store.record.tasks_gone",
-    "store.record.undo",
-    "store.touch.before_write",
-    "store.write.after_commit",
-    "store.write.before_commit",
-}
-PASSED_BACK: Final = PASSED | {
-    "ledger.undo.begin.after_commit",
-    "ledger.undo.part.after_work",
-    "ledger.undo.part.before_commit",
-    "ledger.undo.finish.after_commit",
-    "store.record.undo_changes",
-}
-
-on_every_pair = pytest.mark.parametrize(
-    ("store", "target"),
-    [("sqlite", "sqlite"), ("sqlite", "postgresql"), ("postgresql", "sqlite"), ("postgresql", "postgresql")],
-)
-there_and_back = pytest.mark.parametrize("fails", [False, True], ids=["forward", "rolled back"])
+HALVES: Final = [sorted(SHAPES)[::2], sorted(SHAPES)[1::2]]
 
 
-def clean_run(project: Project, *, fails: bool) -> int:
-    """How many hits a run has whose worker is left alone."""
-    file = project.folder / "hits"
-    run = project.start("trip", fails=fails)
-    assert project.worker(f"*:*=trace:{file}", until_idle=True).ended() == "exit 0", project.told(run)
-    check(project, run, fails=fails)
-    hits = file.read_text().splitlines()
-    assert set(hits) >= (PASSED_BACK if fails else PASSED), sorted(set(hits))
-    return len(hits)
+@pytest.mark.timeout(1_800)
+@pytest.mark.parametrize("shapes", HALVES, ids=["even", "odd"])
+def test_on_sqlite_a_process_may_be_killed_anywhere(ask: Ask, shapes: list[str]) -> None:
+    answer = ask("sweep", "sqlite", "sqlite", kills=960, shapes=shapes)
+    assert answer["uncovered"] == []
+    assert answer["kills"] >= at_least(960)
 
 
-def survives(project: Project, at: Sequence[int], hits: int, *, fails: bool) -> None:
-    """Start a run, kill one worker after the other at the hits *at*; the next one goes on to the end."""
-    run = project.start("trip", fails=fails)
-    for number, hit in enumerate(at):
-        end = project.worker(f"*:{hit}=kill", until_idle=True).ended()
-        if end != "killed":  # the second worker has less to do than the first one had
-            assert (end, number > 0 or hit > hits - TAIL) == ("exit 0", True), (at, project.told(run))
-    assert project.worker(until_idle=True).ended() == "exit 0", (at, project.told(run))
-    try:
-        check(project, run, fails=fails)
-    except AssertionError as error:
-        raise AssertionError(f"killed at {at} of {hits} hits: {error}") from error
+@pytest.mark.timeout(1_800)
+def test_on_postgresql_a_process_may_be_killed_anywhere(ask: Ask) -> None:
+    answer = ask("sweep", "postgresql", "postgresql", kills=400, cover_shapes=False)
+    assert answer["uncovered"] == []
+    assert answer["kills"] >= at_least(400)
 
 
-def check(project: Project, run: str, *, fails: bool) -> None:
-    found = project.engine.get(run)
-    assert (found.state, found.status) == (("AT_HOME", "rolled_back") if fails else ("BOOKED", "completed")), (
-        project.told(run)
-    )
-    assert found.tasks == ()
-    assert project.booked().get(run, []) == ([] if fails else GOING)
-    assert project.taken_back().get(run, []) == (GOING[::-1] if fails else [])
-    assert undone(project, run) == ([3, 2, 1] if fails else [])
-    project.check_journal(run)
+@pytest.mark.timeout(1_800)
+@pytest.mark.parametrize(("store", "target"), [("sqlite", "postgresql"), ("postgresql", "sqlite")])
+def test_store_and_target_may_be_of_two_kinds(ask: Ask, store: str, target: str) -> None:
+    answer = ask("sweep", store, target, kills=80, cover_shapes=False)
+    assert answer["uncovered"] == []
+    assert answer["kills"] >= at_least(80)
 
 
-def undone(project: Project, run: str) -> list[int]:
-    """The positions of the undo stack in the order in which they were undone."""
-    commands = [command for line in project.engine.history(run) for command in line.commands]
-    return [c["position"] for c in commands if c["kind"] == "SetUndo" and c["status"] == "undone"]
+@pytest.mark.timeout(1_800)
+def test_a_store_and_a_ledger_may_be_killed_while_they_are_made(ask: Ask, store: str) -> None:
+    answer = ask("sweep", store, store, kills=0, shapes=["making"])
+    assert answer["uncovered"] == []
 
 
-@on_every_pair
-@there_and_back
-def test_a_run_whose_worker_is_killed_anywhere_ends_as_if_nobody_had_died(
-    project_of: Projects, seed: str, store: str, target: str, *, fails: bool
-) -> None:
-    project = project_of(store, target)
-    hits = clean_run(project, fails=fails)
-    chance = Random(f"{seed} {store} {target} {fails}")
-    for hit in chance.sample(range(1, hits + 1), SAMPLE):
-        survives(project, [hit], hits, fails=fails)
-    for _ in range(TWICE):
-        survives(project, [chance.randint(1, hits), chance.randint(1, hits)], hits, fails=fails)
+def test_an_effect_without_a_ledger_is_caught_and_the_trial_can_be_done_again(ask: Ask) -> None:
+    told = r"(?s)\+out', '\+home', '\+out'.*SAGA_TEST_KILL='linear ledger.part.after_commit:2'.*pytest -p no:randomly"
+    with pytest.raises(AssertionError, match=told):
+        ask(
+            "sweep",
+            "sqlite",
+            "sqlite",
+            kills=0,
+            shapes=["linear"],
+            at=["ledger.part.after_commit:2"],
+            planted=["no ledger"],
+        )
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(3_600)
-@on_every_pair
-@there_and_back
-def test_a_run_whose_worker_is_killed_at_each_single_hit_ends_as_if_nobody_had_died(
-    project_of: Projects, seed: str, store: str, target: str, *, fails: bool
+@pytest.mark.timeout(4 * 3_600)
+@pytest.mark.parametrize("target", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("shape", sorted(SHAPES))
+def test_a_process_may_be_killed_at_every_hit_and_who_goes_on_may_be_killed_too(
+    ask: Ask, store: str, target: str, shape: str
 ) -> None:
-    project = project_of(store, target)
-    hits = clean_run(project, fails=fails)
-    chance = Random(f"{seed} {store} {target} {fails}")
-    for hit in range(1, hits + 1):
-        survives(project, [hit], hits, fails=fails)
-        survives(project, [hit, chance.randint(1, hits)], hits, fails=fails)
+    answer = ask("sweep", store, target, kills=0, shapes=[shape], every_hit=True)
+    assert answer["uncovered"] == []

@@ -81,6 +81,8 @@ def actor_at_server(process: Process, server: Engine) -> Actor:
     return Actor(process, server)
 
 
+# Every failpoint but ledger.statement, which stands before each statement: runs are killed there in tests/kill.
+OURS = "ledger.[!s]*"
 FORWARD_HITS = [
     *(f"ledger.head.{place}" for place in ("after_begin", "before_commit", "after_commit")),
     *2 * [
@@ -101,8 +103,8 @@ BACK_HITS = [
 
 
 def test_a_clean_run_passes_every_failpoint_that_the_other_tests_kill_at(actor: Actor, tmp_path: Path) -> None:
-    assert actor.run("forward", "r.1", points=f"*:*=trace:{tmp_path}/forward") == "exit 0"
-    assert actor.run("back", "r.1", points=f"*:*=trace:{tmp_path}/back") == "exit 0"
+    assert actor.run("forward", "r.1", points=f"{OURS}:*=trace:{tmp_path}/forward") == "exit 0"
+    assert actor.run("back", "r.1", points=f"{OURS}:*=trace:{tmp_path}/back") == "exit 0"
     assert (tmp_path / "forward").read_text().splitlines() == FORWARD_HITS
     assert (tmp_path / "back").read_text().splitlines() == BACK_HITS
 
@@ -110,7 +112,7 @@ def test_a_clean_run_passes_every_failpoint_that_the_other_tests_kill_at(actor: 
 def test_a_step_killed_at_any_point_takes_effect_once_when_it_is_tried_again(target: Engine, actor: Actor) -> None:
     for hit in range(1, len(FORWARD_HITS) + 1):
         task = f"r.{hit}"
-        assert actor.run("forward", task, points=f"*:{hit}=kill") == "killed"
+        assert actor.run("forward", task, points=f"{OURS}:{hit}=kill") == "killed"
         assert loaded(target, task) in ([], ["a"], ["a", "b"])
         assert actor.run("forward", task, token=2) == "exit 0"
         assert (loaded(target, task), head(target, task)) == (["a", "b"], Head("open", 2, 0))
@@ -119,7 +121,7 @@ def test_a_step_killed_at_any_point_takes_effect_once_when_it_is_tried_again(tar
 def test_a_step_killed_at_any_point_is_taken_back_wholly(target: Engine, actor: Actor) -> None:
     for hit in range(1, len(FORWARD_HITS) + 1):
         task = f"r.{hit}"
-        assert actor.run("forward", task, points=f"*:{hit}=kill") == "killed"
+        assert actor.run("forward", task, points=f"{OURS}:{hit}=kill") == "killed"
         undo_all(target, key(1, task=task))
         assert loaded(target, task) == []
         assert head(target, task) == Head("undone", 1 if hit > FORWARD_HITS.index("ledger.head.after_commit") else 0, 1)
@@ -131,7 +133,7 @@ def test_an_undo_killed_at_any_point_is_finished_by_the_next(target: Engine, act
     for hit in range(1, len(BACK_HITS) + 1):
         task = f"r.{hit}"
         assert actor.run("forward", task) == "exit 0"
-        assert actor.run("back", task, points=f"*:{hit}=kill") == "killed"
+        assert actor.run("back", task, points=f"{OURS}:{hit}=kill") == "killed"
         assert loaded(target, task) in (["a", "b"], ["a"], [])
         assert actor.run("back", task, token=2) == "exit 0"
         assert (loaded(target, task), head(target, task)) == ([], Head("undone", 1, 2))
@@ -146,8 +148,8 @@ def test_a_step_killed_twice_takes_effect_once(target: Engine, actor: Actor) -> 
     for first in (inserted, worked):
         for second in range(1, len(FORWARD_HITS) + 1, 3):
             task = f"r.{first}.{second}"
-            assert actor.run("forward", task, points=f"*:{first}=kill") == "killed"
-            assert actor.run("forward", task, token=2, points=f"*:{second}=kill") == "killed"
+            assert actor.run("forward", task, points=f"{OURS}:{first}=kill") == "killed"
+            assert actor.run("forward", task, token=2, points=f"{OURS}:{second}=kill") == "killed"
             assert actor.run("forward", task, token=3) == "exit 0"
             assert (loaded(target, task), head(target, task)) == (["a", "b"], Head("open", 3, 0))
 
@@ -157,7 +159,7 @@ def test_an_attempt_stopped_beyond_its_lease_changes_nothing_afterwards(server: 
     actor = actor_at_server
     hits = range(1, len(FORWARD_HITS) + 1)
     stopped = {
-        hit: actor.start("forward", f"r.{hit}", points=f"*:{hit}=stop", lease=SHORT_LEASE_SECONDS) for hit in hits
+        hit: actor.start("forward", f"r.{hit}", points=f"{OURS}:{hit}=stop", lease=SHORT_LEASE_SECONDS) for hit in hits
     }
     assert [actor.wait(pid) for pid in stopped.values()] == ["stopped"] * len(hits)
     time.sleep(2 * SHORT_LEASE_SECONDS)
@@ -176,7 +178,7 @@ def test_an_attempt_stopped_until_the_rollback_is_over_writes_nothing_more(targe
     between = [hit for hit, name in enumerate(FORWARD_HITS, start=1) if name.endswith("after_commit")]
     hits = between if target.dialect.name == "sqlite" else list(range(1, len(FORWARD_HITS) + 1))
     stopped = {
-        hit: actor.start("forward", f"r.{hit}", points=f"*:{hit}=stop", lease=SHORT_LEASE_SECONDS) for hit in hits
+        hit: actor.start("forward", f"r.{hit}", points=f"{OURS}:{hit}=stop", lease=SHORT_LEASE_SECONDS) for hit in hits
     }
     assert [actor.wait(pid) for pid in stopped.values()] == ["stopped"] * len(hits)
     if target.dialect.name != "sqlite":

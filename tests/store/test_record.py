@@ -146,6 +146,7 @@ def test_an_error_at_any_statement_leaves_nothing_of_the_batch(world: World) -> 
     ours = [name for name in points if name.startswith("store.record.")]
     assert ours == [
         "store.record.locked",
+        "store.record.tasks_locked",
         "store.record.before_write",
         "store.record.run_changes",
         "store.record.journal",

@@ -1,0 +1,80 @@
+"""Every place where a process may die between two things that last has a failpoint; the code itself is asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.kill.boundaries import Function, functions
+from tests.kill.workers import CHECKOUT
+
+FLOORS: Final = ("store", "ledger", "runtime")
+EXCUSED: Final = {
+    "store/sqlite.py _engine": "BEGIN: store.write.begun stands behind it",
+    "store/sqlite.py _connect": "settings of a session, which die with it",
+    "store/sqlite.py _set_journal": "its caller has store.file.journal_chosen behind it",
+    "store/transactions.py _commit": "its caller has store.write.before_commit and after_commit",
+    "store/inspect.py neighbours": "reads: two queries, one after the other",
+    "store/runs.py load": "reads: the queries of _PARTS",
+    "store/many.py execute": "its caller has store.record.* behind each statement",
+    "ledger/transaction.py _commit": "its caller has *.before_commit and *.after_commit",
+    "ledger/sqlite.py _begin": "BEGIN: *.after_begin stands behind it",
+    "ledger/sqlite.py _commit_durably": "a setting of a session, which dies with it",
+    "ledger/traces.py once": "ledger.statement is hit in transaction.execute",
+    "ledger/postgresql.py make_schema": "its caller has ledger.create.after_begin before it and .tables behind it",
+    "ledger/postgresql.py name_session": "a setting of a session that only reads, which dies with it",
+    "ledger/postgresql.py _forget": "what a session had left, as it goes back to the pool",
+}
+"""Boundaries whose failpoint is elsewhere, or that nothing outlives; migrations run in store.write, as one."""
+
+
+def of_floors() -> list[Function]:
+    root = CHECKOUT / "saga_engine"
+    files = [
+        file for floor in FLOORS for file in sorted((root / floor).rglob("*.py")) if "migrations" not in file.parts
+    ]
+    return [function for file in files for function in functions(str(file.relative_to(root)), file.read_text())]
+
+
+def test_every_boundary_of_store_ledger_and_runtime_has_a_failpoint() -> None:
+    bare = [place for found in of_floors() if f"{found.file} {found.name}" not in EXCUSED for place in found.bare]
+    assert bare == []
+
+
+def test_nothing_is_excused_that_needs_no_excuse() -> None:
+    bare = {f"{found.file} {found.name}" for found in of_floors() if found.bare}
+    assert set(EXCUSED) - bare == set()
+
+
+def test_boundaries_are_found_at_all() -> None:
+    names = {f"{Path(found.file).stem}.{found.name}" for found in of_floors()}
+    assert names >= {"claims.claim", "tasks.release", "record._lock", "effects.touch", "transactions._commit"}
+
+
+@pytest.mark.parametrize(
+    ("body", "bare"),
+    [
+        ("db.execute(insert(t))", 1),
+        ("hit('a'); db.execute(insert(t))", 0),
+        ("db.execute(insert(t)); hit('a')", 0),
+        ("hit('a'); db.execute(insert(t)); db.execute(update(t))", 1),
+        ("hit('a'); db.execute(insert(t)); hit('b'); db.execute(update(t))", 0),
+        ("db.execute(select(t).where(x))", 0),
+        ("db.execute(select(t).with_for_update())", 1),
+        ("q = select(t); db.execute(q)", 0),
+        ("db.execute(KNOWN, {})", 0),
+        ("db.execute(LOCKED, {})", 1),
+        ("db.execute(given)", 1),
+        ("q = select(t); q = q.where(x); db.execute(q)", 0),
+        ("q = select(t); q = q.with_for_update(); db.execute(q)", 1),
+        ("db.exec_driver_sql('PRAGMA journal_mode')", 0),
+        ("db.exec_driver_sql('PRAGMA journal_mode = wal')", 1),
+        ("db.commit()", 1),
+        ("x = lambda: db.execute(insert(t))", 1),
+    ],
+)
+def test_a_boundary_is_known_by_what_it_executes(body: str, bare: int) -> None:
+    code = f"KNOWN = sa.select(t).where(x)\nLOCKED: Final = select(t).with_for_update()\ndef f(db, given): {body}\n"
+    assert sum(len(function.bare) for function in functions("f.py", code)) == bare
