@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import PoolResetState
 from sqlalchemy.schema import CreateTable
 
+from saga_engine.failpoints import hit
 from saga_engine.ledger.database import LABEL, LEASE_SECONDS, SCHEMA, Database, Trouble
 from saga_engine.ledger.mariadb_errors import TROUBLES, code
 from saga_engine.ledger.mariadb_rights import missing
@@ -144,6 +145,7 @@ class Mariadb(Database):
         """Make what is missing: each table is committed by itself, the row that is written afterwards tells the end."""
         for table in tables.sorted_tables:
             db.execute(CreateTable(table, if_not_exists=True))
+            hit("ledger.create.table")
 
     def not_durable(self, db: Connection) -> dict[str, str]:
         """Look at the log of InnoDB, and at the binary log where there is one: recovery believes it."""

@@ -16,6 +16,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from saga_engine.failpoints import hit
 from saga_engine.ledger.database import Ended, Stays
 from saga_engine.ledger.mariadb_errors import NO_SAVEPOINT, code
 
@@ -140,7 +141,9 @@ class _Watch:
     def _keep_intention(self) -> None:
         """Take back what can be, and leave the part in doubt: tried again, it would write a second time."""
         self._at_savepoint(BACK_TO_IT)
+        hit("ledger.part.before_doubt")
         self._driver.commit()
+        hit("ledger.part.in_doubt")
 
     def _at_savepoint(self, statement: str) -> None:
         try:

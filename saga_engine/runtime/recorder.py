@@ -15,6 +15,7 @@ from saga_engine.domain.frozen import replace
 from saga_engine.domain.snapshot import ACTIONS, Snapshot, Task
 from saga_engine.failpoints import hit
 from saga_engine.runtime.deliver import Door
+from saga_engine.runtime.ids import run_id_of
 from saga_engine.store import runs
 from saga_engine.store.connect import retrying
 from saga_engine.store.entry import Entry
@@ -40,6 +41,13 @@ class Outcome:
 
     done: list[Recorded]
     moved: list[e.Report]
+
+
+def one_each(reports: Sequence[e.Report], most: int) -> tuple[dict[str, e.Report], list[e.Report]]:
+    """The first report of each run among the first *most*, by run; and the others, in order, for the next batch."""
+    first: dict[str, e.Report] = {}
+    later = [report for report in reports[:most] if first.setdefault(run_id_of(report.task), report) is not report]
+    return first, [*later, *reports[most:]]
 
 
 class Recorder:

@@ -20,7 +20,7 @@ from saga_engine.runtime.executor import STORE_AWAY
 from saga_engine.runtime.ids import run_id_of
 from saga_engine.runtime.incarnation import Incarnation, Serves
 from saga_engine.runtime.life import host, runtime_directory
-from saga_engine.runtime.recorder import Recorded, Recorder
+from saga_engine.runtime.recorder import Recorded, Recorder, one_each
 from saga_engine.runtime.slots import KILL_SECONDS, slots_of
 from saga_engine.runtime.targets import Targets
 from saga_engine.runtime.waking import listening
@@ -97,7 +97,10 @@ class Worker:
     def _mine(self) -> set[Lease]:
         """What this process knows that it holds. Asked by the thread that renews, too."""
         reported = {(report.task, report.attempt) for report in [*self._reports]}
-        return {*self._slots.held(), *reported, *((claimed.name, claimed.attempt) for claimed in [*self._claimed])}
+        # Read back after an unknown outcome, and not started yet: the loop may be waiting for the store meanwhile.
+        mine = (task for run in [*self._runs.values()] for task in run.tasks if task.leased_by == self._me.id)
+        read = {(task.name, task.attempt) for task in mine}
+        return {*self._slots.held(), *reported, *read, *((one.name, one.attempt) for one in [*self._claimed])}
 
     def _round(self, *, until_idle: bool) -> None:
         """One turn of the loop."""
@@ -153,17 +156,9 @@ class Worker:
 
     def _record(self) -> None:
         """Decide and record one report of each run; the others wait for the next round."""
-        first: dict[str, e.Report] = {}
-        later: list[e.Report] = []
-        for report in self._reports[: self._limits.batch_rows]:
-            run_id = run_id_of(report.task)
-            if run_id in first:
-                later.append(report)
-            else:
-                first[run_id] = report
+        first, later = one_each(self._reports, self._limits.batch_rows)
         if not first:
             return
-        later += self._reports[self._limits.batch_rows :]
         self._load([run_id for run_id in first if run_id not in self._runs])
         self._chaining.begin(self._slots.free)
         outcome = self._recorder.record([(self._runs[run], first[run]) for run in first if run in self._runs])

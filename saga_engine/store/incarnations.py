@@ -110,6 +110,7 @@ _LIVING = select(incarnations).where(incarnations.c.ended_at.is_(None)).order_by
 def lengthen(db: sa.Connection, by: timedelta) -> None:
     """Let every living lease end *by* later: for a test that lets time pass at once."""
     for row in db.execute(_LIVING.with_for_update()).all():
+        hit("store.incarnation.lengthen")
         db.execute(_LENGTHEN, {"me": row.id, "until": row.lease_until + by})
 
 

@@ -156,6 +156,7 @@ def _gone(row: Any, now: datetime) -> Gone:  # noqa: ANN401  a row of _LOCK
 def _pieces(db: sa.Connection, ids: Sequence[str], upto: int) -> None:
     for statement in _PIECES:
         db.execute(statement, {"ids": list(ids), "upto": upto})
+        hit("store.prune.piece")
 
 
 # ix_saga_effects_run_id.

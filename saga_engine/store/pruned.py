@@ -11,6 +11,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy import bindparam, insert, select
 
+from saga_engine.failpoints import hit
 from saga_engine.store.histories import digest, readable, text
 from saga_engine.store.schema import Name, pruned, store
 
@@ -85,6 +86,7 @@ def lock(db: sa.Connection) -> None:
     Nobody who claims or records waits for it.
     """
     db.execute(_LOCK)
+    hit("store.prune.locked")
 
 
 _LOCK: Final = select(store.c.id).with_for_update(key_share=True)
@@ -101,6 +103,7 @@ def add(db: sa.Connection, gone: Sequence[Gone]) -> None:
         rows.append(asdict(replace(numbered, hash=previous)))
     if rows:
         db.execute(insert(pruned), rows)
+        hit("store.prune.remembered")
 
 
 def _gone(row: sa.Row[Any]) -> Gone:
