@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Final
 
 from saga_engine import errors
+from saga_engine.runtime.incarnation import Incarnation
 from saga_engine.runtime.keeper import Keeper
 from saga_engine.settings import Limits
 from saga_engine.store import claims
@@ -34,20 +35,21 @@ class Claiming:
     """The claims of one incarnation. *mine* answers what this process holds. Used by one thread."""
 
     def __init__(
-        self, store: Store, limits: Limits, incarnation: str, menu: Menu, mine: Callable[[], Collection[Lease]]
+        self, store: Store, limits: Limits, me: Incarnation, menu: Menu, mine: Callable[[], Collection[Lease]]
     ) -> None:
         self.due = Due()
         """What the last look found, less what was taken."""
         self.backlog = False
         """More is due than this worker could take at its last look."""
-        self._store, self._limits, self._me, self._menu, self._mine = store, limits, incarnation, menu, mine
-        self._keeper = Keeper(store, incarnation, limits.renew_seconds)
+        self._store, self._limits, self._me, self._menu, self._mine = store, limits, me, menu, mine
+        self._keeper = Keeper(store, me.id, limits.renew_seconds)
         self._next_look = self._next_death = self._next_round = self._next_findings = 0.0
         self._last_look = 0.0
         self._hinted = Flag()
         self._last_claim = 0.0
         self._timer_taken = True
-        self._in_doubt_until = 0.0
+        self._sure_from = 0
+        """The renewal by which whatever a claim without an answer has leased is handed back."""
         self._alone: Lease | None = None
         self._holds_back_until = self._holds_back_again = 0.0
 
@@ -59,7 +61,7 @@ class Claiming:
     @property
     def idle(self) -> bool:
         """The last look found nothing to run, now or after a back-off; timers may be due later."""
-        return self.due.action is None and not self._timer_taken and monotonic() >= self._in_doubt_until
+        return self.due.action is None and not self._timer_taken and self._me.renewals >= self._sure_from
 
     def is_alone(self, lease: Lease) -> bool:
         """True for a suspect that was claimed to run alone."""
@@ -151,9 +153,9 @@ class Claiming:
         """T1. After an unknown outcome nothing was claimed, for all we know: the renewals hand it back."""
         store = self._store
         try:
-            return retrying(store, lambda db: claims.claim(db, self._me, self._menu, kind, limit, store.clock(db)))
+            return retrying(store, lambda db: claims.claim(db, self._me.id, self._menu, kind, limit, store.clock(db)))
         except errors.OutcomeUnknown:
-            self._in_doubt_until = monotonic() + DOUBT_RENEWALS * self._limits.renew_seconds
+            self._sure_from = self._me.renewals + DOUBT_RENEWALS
             return []
 
     def _schedule(self, now: datetime) -> None:

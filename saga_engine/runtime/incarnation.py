@@ -61,6 +61,8 @@ class Incarnation:
         """Attempts that somebody wants to end, as of the last renewal."""
         self.gone: Collection[Lease] = ()
         """What this process holds and the store does not know, as of the last renewal."""
+        self.renewals = 0
+        """How many have been acknowledged."""
         self._store, self._limits, self._mine, self._pid = store, limits, mine, pid
         self._lease = timedelta(seconds=limits.lease_seconds)
         self._stop = Flag()
@@ -140,6 +142,7 @@ class Incarnation:
             return
         self._trusted_until = asked_at + self._limits.lease_seconds
         self._forgotten = forgotten
+        self.renewals += 1
         self.asked_to_end = [lease for lease, ending in held.items() if ending]
         self.gone = mine - held.keys()
 

@@ -91,16 +91,13 @@ class Worker:
         self._chaining = Chaining(self._door, self._me)
         self._recorder = Recorder(self._door, self._me.id, self._leases)
         menu = Menu(self._queues, tuple(pins.values()), host())
-        self._claiming = Claiming(self._store, self._limits, self._me.id, menu, self._mine)
+        self._claiming = Claiming(self._store, self._limits, self._me, menu, self._mine)
         structlog.get_logger().info("worker.began", incarnation=self._me.id, slots=self._slots.size)
 
     def _mine(self) -> set[Lease]:
         """What this process knows that it holds. Asked by the thread that renews, too."""
         reported = {(report.task, report.attempt) for report in [*self._reports]}
-        # Read back after an unknown outcome, and not started yet: the loop may be waiting for the store meanwhile.
-        mine = (task for run in [*self._runs.values()] for task in run.tasks if task.leased_by == self._me.id)
-        read = {(task.name, task.attempt) for task in mine}
-        return {*self._slots.held(), *reported, *read, *((one.name, one.attempt) for one in [*self._claimed])}
+        return {*self._slots.held(), *reported, *((claimed.name, claimed.attempt) for claimed in [*self._claimed])}
 
     def _round(self, *, until_idle: bool) -> None:
         """One turn of the loop."""
@@ -116,6 +113,7 @@ class Worker:
         except STORE_AWAY as error:
             # What was done is kept in memory and recorded when the store is back, or refused by the fence.
             structlog.get_logger().warning("store.away", reason=str(error))
+            self._runs.clear()  # a lease that was read, and not begun with, may be handed back by then
             self._claiming.store_was_away()
             sleep(STORE_PAUSE_SECONDS)
 
