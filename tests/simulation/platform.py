@@ -65,12 +65,25 @@ class Threads:
         self._world, self._process = world, world.running
 
     def submit(self, call: Any) -> None:
-        [attempt] = call.args
+        attempt = call.args[0]
         attempt.started = attempt.heard = self._world.monotonic()  # its class has bound the clock of the machine
         self._world.starts(self._process, attempt.task.name)
         self._process.attempts.append(call)
 
     def close(self, seconds: float) -> None:
+        pass
+
+
+class Isolation:
+    """A child of a simulated process could do nothing that its threads cannot: every attempt runs on one."""
+
+    def begin(self, life_file: str) -> None:
+        pass
+
+    def process(self, attempt: Any, *, suspect: bool) -> None:  # noqa: ARG002  the real one's signature
+        return None
+
+    def close(self) -> None:
         pass
 
 
@@ -130,7 +143,15 @@ def installed(world: World) -> Iterator[None]:
     secrets = SimpleNamespace(token_hex=world.token, randbits=world.dice.getrandbits)
     names: list[tuple[Any, dict[str, Any]]] = [
         (worker, {"monotonic": world.monotonic, "sleep": world.sleeps, "host": _host, "os": world.system}),
-        (slots, {"monotonic": world.monotonic, "Threads": _of(Threads, world), "SimpleQueue": lambda: Queue(world)}),
+        (
+            slots,
+            {
+                "monotonic": world.monotonic,
+                "Threads": _of(Threads, world),
+                "Isolation": lambda *_: Isolation(),
+                "SimpleQueue": lambda: Queue(world),
+            },
+        ),
         (claiming, {"monotonic": world.monotonic, "random": dice, "Keeper": Keeper}),
         (chaining, {"monotonic": world.monotonic}),
         (step, {"monotonic": world.monotonic, "host": _host}),
