@@ -48,6 +48,7 @@ class Claiming:
         self._hinted = Flag()
         self._last_claim = 0.0
         self._timer_taken = True
+        self._sure = True
         self._sure_from = 0
         """The renewal by which whatever a claim without an answer has leased is handed back."""
         self._alone: Lease | None = None
@@ -61,7 +62,7 @@ class Claiming:
     @property
     def idle(self) -> bool:
         """The last look found nothing to run, now or after a back-off; timers may be due later."""
-        return self.due.action is None and not self._timer_taken and self._me.renewals >= self._sure_from
+        return self.due.action is None and not self._timer_taken and self._sure
 
     def is_alone(self, lease: Lease) -> bool:
         """True for a suspect that was claimed to run alone."""
@@ -96,6 +97,7 @@ class Claiming:
             return None
         self._last_look = monotonic()
         self._hinted.clear()
+        self._sure = self._me.renewals >= self._sure_from
         with self._store.read() as db:
             now = self._store.clock(db)
             self.due = claims.look(db, self._menu)
