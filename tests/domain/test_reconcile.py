@@ -116,6 +116,7 @@ def test_an_undo_is_counted_on_like_a_step_and_what_it_left_is_told() -> None:
     run.tell(e.CancelRequested("ann"))
     undo = run.run.tasks[0]
     assert undo.kind == "undo"
+    assert judge(run.run, seen("r.1", "A 1", "undoing", undo_token=undo.attempt)) is IN_STEP
     meaning = judge(run.run, seen("r.1", "A 1", "undoing", undo_token=4))
     assert (meaning.verdict, meaning.mend, meaning.task, meaning.attempt) == ("ahead", "raise", undo.name, 4)
     aside = judge(run.run, Seen("r.B.1", "B 1", "open", 1, 0, 1, aside=True))

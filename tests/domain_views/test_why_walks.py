@@ -76,6 +76,9 @@ def event_of(command: str, chart: Chart, run: Snapshot) -> e.Event | None:
             return e.RollbackRequested("ann")
         case "cancel":
             return e.CancelRequested("ann")
+        case "reconcile":
+            [task] = [task for task in run.tasks if task.parked and task.parked.code == "W21"]
+            return e.Reconciled("ann", task.name, task.attempt + 1, "dw: a newer attempt has written")
         case "pause":
             return e.PauseRequested("ann")
         case "resume":

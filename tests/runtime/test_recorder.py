@@ -14,7 +14,7 @@ from saga_engine.errors import OutcomeUnknown, StoreUnreachable
 from saga_engine.failpoints import switched_on
 from saga_engine.runtime.engine import Engine
 from saga_engine.runtime.life import host
-from saga_engine.runtime.recorder import Outcome, Recorder
+from saga_engine.runtime.recorder import Outcome, Recorder, one_each
 from saga_engine.store import claims, incarnations, schema
 from saga_engine.store.claims import Menu
 from saga_engine.store.incarnations import Birth
@@ -190,3 +190,9 @@ def test_the_clock_of_the_last_batch_is_kept(desk: Desk) -> None:
     desk.record('{"n":1}', '{"n":2}', '{"n":3}')
     [entered] = {desk.engine.get(run).entered_at for run in desk.ids}
     assert abs(entered - desk.recorder.now) < timedelta(minutes=1)
+
+
+def test_of_each_run_the_first_report_is_recorded_and_the_others_wait_their_turn() -> None:
+    a, again, b, over = (e.ActionSucceeded(task, 1, ME) for task in ("a.1", "a.2", "b.1", "c.1"))
+    assert one_each([a, again, b, over], 3) == ({"a": a, "b": b}, [again, over])
+    assert one_each([], 3) == ({}, [])
