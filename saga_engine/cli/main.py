@@ -53,7 +53,9 @@ COMMANDS: Final[Mapping[str, Mapping[str, Entry]]] = {
         "retry": Entry("repair:retry", "Try again now what is parked or backs off."),
         "skip": Entry("repair:skip", "Go on without what is parked."),
         "resolve": Entry("repair:resolve", "Say what a step in doubt really did."),
-        "reconcile": Entry("reconcile:reconcile", "Compare runs with ledgers after a backup was restored, and mend."),
+        "reconcile": Entry(
+            "reconcile:reconcile", "Compare runs with the ledgers of their targets, and mend what is provably right."
+        ),
         "cancel": Entry("repair:cancel", "Stop a run and undo what it did."),
         "rollback": Entry("rollback:rollback", "Undo a run, or back to a state and forward again."),
         "pause": Entry("repair:pause", "Hold a run: nothing new starts."),
@@ -68,7 +70,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, Entry]]] = {
         "doctor": Entry("doctor:doctor", "Examine store, durability, workers, sagas and connections."),
         "workers": Entry("look:workers", "List the workers that have not ended."),
         "verify": Entry("verify:verify", "Find journal lines that were changed, removed, put in or moved."),
-        "prune": Entry("prune:prune", "Remove runs that ended long ago."),
+        "prune": Entry("prune:prune", "Remove runs that ended long ago, with their history."),
         "db": Entry("db:db", "Make, upgrade and print the schema; make ledgers."),
         "config": Entry("config:config", "Show the settings and who said what."),
         "help": Entry("topics:topic", "Explain exit codes, names of runs, outputs, settings."),

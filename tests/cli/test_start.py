@@ -83,7 +83,7 @@ def test_a_shell_can_complete_commands(saga: Place) -> None:
     script = saga(_SAGA_COMPLETE="bash_source")
     assert (script.code, "_SAGA_COMPLETE=bash_complete" in script.out) == (0, True)
     words = saga(_SAGA_COMPLETE="bash_complete", COMP_WORDS="saga re", COMP_CWORD="1")
-    assert words.out.split() == ["plain,reject", "plain,retry", "plain,resolve", "plain,resume"]
+    assert words.out.split() == ["plain,reject", "plain,retry", "plain,resolve", "plain,reconcile", "plain,resume"]
 
 
 def test_topics_of_the_help(saga: Place) -> None:

@@ -89,6 +89,7 @@ class Forked(ForkServer):
         with theirs:
             self._pid = os.fork()
             if self._pid == 0:
+                ours.close()  # else it would hold its own door open
                 _become_server(me, theirs)
         self._ended = False
         super().__init__(ours)
