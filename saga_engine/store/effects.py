@@ -1,7 +1,8 @@
 """Which targets a step has touched: written before its first ledger write there, so that an undo knows where to go."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam, insert, select
@@ -23,7 +24,10 @@ class Touch:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What the run keeps of a connection: its ledger's uuid, and the tasks that had touched it before."""
+    """What the run keeps of a connection: its ledger's uuid, and the tasks that had touched that ledger before.
+
+    By whatever name: two connections may lead to one database.
+    """
 
     ledger: str
     tasks: frozenset[str]
@@ -37,8 +41,9 @@ def touch(db: sa.Connection, seen: Touch, incarnation: str, lease: tasks.Lease) 
     """
     if not tasks.still_held(db, incarnation, lease):
         return None
-    kept = known(db, seen.run_id, seen.connection) or Kept(seen.ledger, frozenset())
-    if seen.task not in kept.tasks:
+    rows = _rows(db, seen.run_id)
+    kept = _kept(rows, _ledger(rows, seen.connection) or seen.ledger)
+    if not any((row.task, row.connection) == (seen.task, seen.connection) for row in rows):
         hit("store.touch.before_write")
         row = {"run_id": seen.run_id, "task": seen.task, "connection": seen.connection, "ledger": kept.ledger}
         db.execute(_TOUCH, row)
@@ -46,13 +51,27 @@ def touch(db: sa.Connection, seen: Touch, incarnation: str, lease: tasks.Lease) 
 
 
 def known(db: sa.Connection, run_id: str, connection: str) -> Kept | None:
-    """What the run keeps of a connection; None where it has never touched it. ix_saga_effects_run_id."""
-    rows = db.execute(_KEPT, {"run_id": run_id, "name": connection}).all()
-    return Kept(rows[0].ledger, frozenset(row.task for row in rows)) if rows else None
+    """What the run keeps of a connection; None where it has never touched it."""
+    rows = _rows(db, run_id)
+    ledger = _ledger(rows, connection)
+    return None if ledger is None else _kept(rows, ledger)
 
 
-_KEPT: Final = select(effects.c.task, effects.c.ledger).where(
-    effects.c.run_id == bindparam("run_id"), effects.c.connection == bindparam("name")
+def _rows(db: sa.Connection, run_id: str) -> Sequence[sa.Row[Any]]:
+    """All that a run has touched. ix_saga_effects_run_id."""
+    return db.execute(_OF_RUN, {"run_id": run_id}).all()
+
+
+def _ledger(rows: Sequence[sa.Row[Any]], connection: str) -> str | None:
+    return next((row.ledger for row in rows if row.connection == connection), None)
+
+
+def _kept(rows: Sequence[sa.Row[Any]], ledger: str) -> Kept:
+    return Kept(ledger, frozenset(row.task for row in rows if row.ledger == ledger))
+
+
+_OF_RUN: Final = select(effects.c.task, effects.c.connection, effects.c.ledger).where(
+    effects.c.run_id == bindparam("run_id")
 )
 _TOUCH: Final = insert(effects)
 

@@ -312,3 +312,35 @@ def test_ddl_in_an_effect_on_mariadb_fails_the_step_and_leaves_nothing(opened: O
     failed = [line.event["error"] for line in engine.history(run.id) if line.kind == "ActionFailed"]
     assert len(failed) == 1
     assert "that was refused, and nothing was kept (on MariaDB DDL commits by itself" in failed[0]
+
+
+@with_mariadb
+def test_one_database_under_two_names_knows_the_steps_that_came_by_either(opened: Opened, dw: str) -> None:
+    engine = opened(plays.saga(promise="effect"), connections={"dw": dw, "same": dw})
+
+    def two(step: Any) -> Value:
+        step.effect(Connection("same"), put("b"), part="b")
+        return Value(n=len(step.effect(DW, put("c"), part="c").text))
+
+    with plays.playing("p", one=load("a"), two=two):
+        run = acted(engine)
+    assert (run.status, parked(run), loaded(dw)) == ("completed", [], ["a", "b", "c"])
+    assert engine.reconcile(run.id).steps == ()
+
+
+@with_mariadb
+def test_one_database_under_two_names_is_gone_back_in_by_either(opened: Opened, dw: str) -> None:
+    engine = opened(plays.saga(promise="effect"), connections={"dw": dw, "same": dw})
+    same = Connection("same")
+
+    def two(step: Any) -> Value:
+        step.effect(same, put("b"), part="b")
+        raise ValueError("bad")
+
+    def undo_two(step: Any, *_: Any) -> None:
+        step.effect(same, take("b"), part="b")
+
+    acts = {"one": load("a"), "two": two, "undo one": unload("a"), "undo two": undo_two}
+    with plays.playing("p", **acts):
+        run = acted(engine)
+    assert (run.status, parked(run), loaded(dw)) == ("rolled_back", [], [])
