@@ -59,6 +59,10 @@ class Claiming:
         """True while this worker runs empty for a suspect, or runs one: nothing else begins here."""
         return self._runs_alone() or monotonic() < self._holds_back_until
 
+    def _starves(self, free: int) -> bool:
+        """More is due than was taken, and may begin here: not before what keeps this worker to itself has ended."""
+        return self.backlog and free > 0 and not (self.holds_back and self._mine())
+
     @property
     def idle(self) -> bool:
         """The last look found nothing to run, now or after a back-off; timers may be due later."""
@@ -84,7 +88,7 @@ class Claiming:
         """How long there is nothing to look for, with so many *free* slots."""
         self._follow_hint()
         wanted = self._next_look
-        if self.backlog and free > 0:
+        if self._starves(free):
             wanted = min(wanted, self._last_claim + GAP_SECONDS)
         return max(0.0, min(wanted, self._next_round) - monotonic())
 
@@ -92,8 +96,8 @@ class Claiming:
         """Look, if it is time to, and lease what is due; None where it was not. Keeps house from time to time."""
         self._keep_house()
         self._follow_hint()
-        starved = self.backlog and (free * 4 >= size or monotonic() >= self._last_claim + GAP_SECONDS)
-        if monotonic() < self._next_look and not (starved and free > 0):
+        starved = self._starves(free) and (free * 4 >= size or monotonic() >= self._last_claim + GAP_SECONDS)
+        if monotonic() < self._next_look and not starved:
             return None
         self._last_look = monotonic()
         self._hinted.clear()

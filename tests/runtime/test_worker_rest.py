@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import sqlalchemy as sa
+
 from saga_engine.runtime.engine import Engine
 from saga_engine.runtime.worker import TICK_SECONDS, Worker
 from tests.runtime import plays
@@ -57,3 +59,28 @@ def test_a_worker_that_drains_waits_for_what_still_runs(opened: Opened) -> None:
         worker._stopping = True
         assert worker._claiming.seconds(1) == 0
         assert listened(worker) > TICK_SECONDS / 2
+
+
+def test_a_worker_does_not_look_for_more_while_a_suspect_runs_alone(opened: Opened) -> None:
+    """It may run for hours, and nothing else begins here meanwhile."""
+    engine = opened(plays.saga(), poll_seconds=60)
+    with plays.playing("p") as play:
+        play.acts["one"] = play.hangs
+        run = engine.start("play", {"name": "p"}).id
+        with engine.store.write() as db:
+            db.execute(sa.text("UPDATE saga_tasks SET crashes = 1"))
+        other = engine.start("play", {"name": "other"}).id
+        worker = engine.worker(concurrency=4)
+        worker._begin()
+        try:
+            worker._round(until_idle=False)
+            plays.until(play.began.is_set)
+            worker._round(until_idle=False)
+            assert worker._claiming.holds_back
+            assert worker._claiming.seconds(worker._slots.free) > 1
+            play.gate.set()
+            plays.until(
+                lambda: worker._round(until_idle=False) or {engine.get(each).state for each in (run, other)} == {"DONE"}
+            )
+        finally:
+            worker._drain()
