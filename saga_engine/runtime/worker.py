@@ -174,21 +174,24 @@ class Worker:
         else:
             self._runs.pop(run.run_id, None)
             self._chaining.forget(run.run_id)
-        pending = {(waiting.task, waiting.attempt) for waiting in self._reports}
         for task in mine:
             lease = (task.name, task.attempt)
             if task.ending:
                 self._slots.ask_to_end([lease])
-            elif self._is_new(lease, report) and task.kind in ACTIONS and lease not in pending:
+            elif self._is_new(task, report) and task.kind in ACTIONS and lease not in self._mine() and not run.paused:
                 self._start(run, task)
         for task in run.tasks:
             if task.leased_by is None and task.due_at is not None:
                 self._claiming.soon((task.due_at - self._recorder.now).total_seconds())
 
-    def _is_new(self, lease: Lease, report: e.Report) -> bool:
-        """Recorded already leased; or claimed, and nothing had to be decided of an attempt that was lost before."""
-        asked = lease != (report.task, report.attempt) or isinstance(report, e.AttemptLost)
-        return asked and not self._slots.knows(lease)
+    def _is_new(self, task: Task, report: e.Report) -> bool:
+        """Recorded already leased; or claimed, and nothing had to be decided of an attempt that was lost before.
+
+        What was not asked about, for nobody heard of its claim, renewals hand back.
+        """
+        lease = (task.name, task.attempt)
+        own = lease == (report.task, report.attempt)
+        return (isinstance(report, e.AttemptLost) if own else task.lost_by is None) and not self._slots.knows(lease)
 
     def _start(self, run: Snapshot, task: Task) -> None:
         """Run an attempt, if this worker may; else hand it back, not started."""

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from saga_engine.domain.definition.saga import Saga
 from saga_engine.domain.definition.values import Retry, seconds
 from saga_engine.errors import OutcomeUnknown, StoreUnreachable
 from saga_engine.failpoints import switched_on
@@ -21,7 +22,7 @@ from saga_engine.store.schema import incarnations as lives
 from saga_engine.store.schema import tasks
 from tests.runtime import plays
 from tests.runtime.conftest import Opened, action_threads, working
-from tests.runtime.plays import Value
+from tests.runtime.plays import S, Value
 
 
 def status(engine: Engine, runs: list[str]) -> Counter[str]:
@@ -496,3 +497,93 @@ def test_a_store_error_in_the_middle_of_a_batch_loses_nothing(opened: Opened) ->
     with switched_on(fails):
         engine.work(until_idle=True)
     assert status(engine, runs) == {"completed": 10}
+
+
+def manual_second() -> Saga[S, plays.Input]:
+    """ONE, then TWO, which must never begin twice."""
+    made = Saga("second", version=1, states=S, input=plays.Input, start=S.ONE)
+    made.at(S.ONE).run(plays.one).undo(plays.undo_one).then(S.TWO, failed=S.BACK)
+    made.at(S.TWO).run(plays.two, promise="manual").undo(plays.undo_two).then(S.DONE, failed=S.BACK)
+    return plays.finished(made)
+
+
+class Losing:
+    """A store that takes a COMMIT and loses its answer: the next one behind a failpoint that was named."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, engine: Engine) -> None:
+        self.told: list[str] = []
+        self._wanted: str | None = None
+        self._loses = False
+        commit = type(engine.store)._commit
+
+        def lossy(store: Any, transaction: Any) -> None:
+            commit(store, transaction)
+            if self._loses:
+                self._loses = False
+                raise OutcomeUnknown(url=store.url, reason="the test lost it")
+
+        monkeypatch.setattr(type(engine.store), "_commit", lossy)
+
+    def behind(self, point: str) -> None:
+        self._wanted = point
+
+    def hit(self, name: str) -> None:
+        if name == self._wanted:
+            self._wanted, self._loses = None, True
+            self.told.append(name)
+
+
+def test_what_was_claimed_and_not_read_yet_is_begun_once(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer to the COMMIT before it was lost, and the store is away just after the claim."""
+    engine = opened(manual_second(), lease_seconds=200, renew_seconds=60)
+    losing = Losing(monkeypatch, engine)
+    with plays.playing("p") as play, switched_on(losing.hit):
+        run = engine.start("second", {"name": "p"}).id
+        worker = engine.worker(concurrency=4)
+        worker._begin()
+        fresh = worker._recorder.fresh
+
+        def once_away(ids: Any) -> Any:
+            if losing.told and not worker._claimed:
+                worker._claiming.soon()  # as after a hint
+            if worker._claimed and "away" not in losing.told and worker._reports:
+                losing.told.append("away")
+                raise StoreUnreachable(url="the store", reason="the test says so")
+            return fresh(ids)
+
+        monkeypatch.setattr(worker._recorder, "fresh", once_away)
+        losing.behind("store.record.before_write")
+        plays.until(lambda: worker._round(until_idle=True) or engine.get(run).status == "completed")
+        worker._drain()
+    assert (losing.told, Counter(play.told)) == (["store.record.before_write", "away"], {"one": 1, "two": 1})
+
+
+@pytest.mark.parametrize("meanwhile", ["another had it", "paused"])
+def test_what_must_be_asked_first_is_asked_though_its_claim_was_not_heard(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch, meanwhile: str
+) -> None:
+    """It is read back with a report of its run, and begun by nobody before its claim was handed back and made anew."""
+    engine = opened(manual_second(), renew_seconds=0.1)
+    losing = Losing(monkeypatch, engine)
+    with plays.playing("p") as play, switched_on(losing.hit):
+        run = engine.start("second", {"name": "p"}).id
+        worker = engine.worker(concurrency=4)
+        worker._begin()
+        losing.behind("store.record.before_write")
+        plays.until(lambda: worker._round(until_idle=True) or losing.told)
+        if meanwhile == "another had it":
+            with engine.store.write() as db:
+                db.execute(sa.update(tasks).values(attempt=1, lost_by="another pid 1", lost_dead=False))
+        losing.behind("store.claim.before_commit")
+        worker._claiming.soon()
+        worker._claim()
+        assert (worker._claimed, len(worker._reports), holders(engine)) == ([], 1, [worker._me.id])
+        if meanwhile == "paused":
+            engine.pause(run)
+        worker._runs.clear()  # as after the store was away
+        plays.until(lambda: worker._round(until_idle=True) or (not worker._reports and holders(engine) == [None]))
+        worker._round(until_idle=True)
+        worker._drain()
+    assert (play.told, [task.parked for task in engine.get(run).tasks]) == (
+        ["one"], ["W23" if meanwhile == "another had it" else None]
+    )  # fmt: skip
