@@ -74,6 +74,12 @@ crossed = pytest.mark.parametrize(
     ("made_url", "target_url"), [("sqlite", "postgresql"), ("postgresql", "sqlite")], indirect=True
 )
 """Store and target of either kind; the first tests below have all four pairs."""
+on_mariadb = pytest.mark.parametrize(
+    ("made_url", "target_url"),
+    [("sqlite", "postgresql"), ("postgresql", "sqlite"), ("postgresql", "mariadb")],
+    indirect=True,
+)
+"""And the target that has its own collation, and its own way to copy a row."""
 
 
 @pytest.fixture
@@ -182,7 +188,7 @@ def _bad_after(lost: Lost, act: Act) -> Act:
     return two
 
 
-@crossed
+@on_mariadb
 def test_a_task_of_the_same_name_as_a_lost_one_gets_nothing_that_is_not_its_own(lost: Lost) -> None:
     with plays.playing("p", one=load("a"), two=load("c")):
         run = lost.before.start("forked", {"name": "p"}).id
@@ -203,7 +209,7 @@ def test_a_task_of_the_same_name_as_a_lost_one_gets_nothing_that_is_not_its_own(
         assert engine.reconcile(run).in_step
 
 
-@crossed
+@on_mariadb
 def test_a_run_does_not_go_back_and_leave_behind_what_only_the_ledger_knows(lost: Lost) -> None:
     acts = {"one": load("a"), "two": load("c"), "undo one": unload("a"), "undo two": unload("c")}
     with plays.playing("p", **{**acts, "one": lost.takes(acts["one"])}):
@@ -314,7 +320,7 @@ def test_a_ledger_row_says_which_step_it_is_of(lost: Lost) -> None:
     assert read(lost.dw, "SELECT step FROM {ledger}.saga_ledger_heads") == [("ONE 1",)]
 
 
-@crossed
+@on_mariadb
 def test_the_engine_asks_the_ledger_in_the_range_of_its_key(lost: Lost) -> None:
     """In whatever order the database puts text."""
     engine = sa.create_engine(lost.dw, poolclass=sa.NullPool)
