@@ -340,7 +340,7 @@ def test_one_database_under_two_names_is_gone_back_in_by_either(opened: Opened, 
     def undo_two(step: Any, *_: Any) -> None:
         step.effect(same, take("b"), part="b")
 
-    acts = {"one": load("a"), "two": two, "undo one": unload("a"), "undo two": undo_two}
-    with plays.playing("p", **acts):
+    undos: dict[str, Act] = {"undo one": unload("a"), "undo two": undo_two}
+    with plays.playing("p", one=load("a"), two=two, **undos):
         run = acted(engine)
     assert (run.status, parked(run), loaded(dw)) == ("rolled_back", [], [])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from datetime import timedelta
 from random import Random
 from typing import Any
@@ -17,6 +18,7 @@ from saga_engine.domain.definition.values import Retry, seconds
 from saga_engine.errors import OutcomeUnknown, StoreUnreachable
 from saga_engine.failpoints import switched_on
 from saga_engine.runtime.engine import Engine
+from saga_engine.runtime.worker import Worker
 from saga_engine.store import claims, incarnations
 from saga_engine.store.schema import incarnations as lives
 from saga_engine.store.schema import tasks
@@ -513,13 +515,13 @@ class Losing:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, engine: Engine) -> None:
         self.told: list[str] = []
         self._wanted: str | None = None
-        self._loses = False
+        self._loser: int | None = None
         commit = type(engine.store)._commit
 
         def lossy(store: Any, transaction: Any) -> None:
             commit(store, transaction)
-            if self._loses:
-                self._loses = False
+            if self._loser == threading.get_ident():  # not a renewal, which comes when it will
+                self._loser = None
                 raise OutcomeUnknown(url=store.url, reason="the test lost it")
 
         monkeypatch.setattr(type(engine.store), "_commit", lossy)
@@ -529,8 +531,18 @@ class Losing:
 
     def hit(self, name: str) -> None:
         if name == self._wanted:
-            self._wanted, self._loses = None, True
+            self._wanted, self._loser = None, threading.get_ident()
             self.told.append(name)
+
+
+def rounds(worker: Worker, until: Callable[[], object]) -> None:
+    """Let it make rounds until something is so."""
+
+    def made() -> object:
+        worker._round(until_idle=True)
+        return until()
+
+    plays.until(made)
 
 
 def test_what_was_claimed_and_not_read_yet_is_begun_once(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -553,7 +565,7 @@ def test_what_was_claimed_and_not_read_yet_is_begun_once(opened: Opened, monkeyp
 
         monkeypatch.setattr(worker._recorder, "fresh", once_away)
         losing.behind("store.record.before_write")
-        plays.until(lambda: worker._round(until_idle=True) or engine.get(run).status == "completed")
+        rounds(worker, lambda: engine.get(run).status == "completed")
         worker._drain()
     assert (losing.told, Counter(play.told)) == (["store.record.before_write", "away"], {"one": 1, "two": 1})
 
@@ -570,7 +582,7 @@ def test_what_must_be_asked_first_is_asked_though_its_claim_was_not_heard(
         worker = engine.worker(concurrency=4)
         worker._begin()
         losing.behind("store.record.before_write")
-        plays.until(lambda: worker._round(until_idle=True) or losing.told)
+        rounds(worker, lambda: losing.told)
         if meanwhile == "another had it":
             with engine.store.write() as db:
                 db.execute(sa.update(tasks).values(attempt=1, lost_by="another pid 1", lost_dead=False))
@@ -581,7 +593,7 @@ def test_what_must_be_asked_first_is_asked_though_its_claim_was_not_heard(
         if meanwhile == "paused":
             engine.pause(run)
         worker._runs.clear()  # as after the store was away
-        plays.until(lambda: worker._round(until_idle=True) or (not worker._reports and holders(engine) == [None]))
+        rounds(worker, lambda: not worker._reports and holders(engine) == [None])
         worker._round(until_idle=True)
         worker._drain()
     assert (play.told, [task.parked for task in engine.get(run).tasks]) == (

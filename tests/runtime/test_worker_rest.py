@@ -79,8 +79,11 @@ def test_a_worker_does_not_look_for_more_while_a_suspect_runs_alone(opened: Open
             assert worker._claiming.holds_back
             assert worker._claiming.seconds(worker._slots.free) > 1
             play.gate.set()
-            plays.until(
-                lambda: worker._round(until_idle=False) or {engine.get(each).state for each in (run, other)} == {"DONE"}
-            )
+
+            def done() -> bool:
+                worker._round(until_idle=False)
+                return {engine.get(each).state for each in (run, other)} == {"DONE"}
+
+            plays.until(done)
         finally:
             worker._drain()
