@@ -33,5 +33,17 @@ def backup(url: str, fresh_url: Callable[[str, str], str], name: str = "restored
             rows = [dict(row) for row in old.execute(sa.select(table)).mappings()]
             if rows:
                 new.execute(sa.insert(table), rows)
+        for table in metadata.sorted_tables:
+            _go_on_counting(new, table)
     store.close()
     return copy
+
+
+def _go_on_counting(db: sa.Connection, table: sa.Table) -> None:
+    """What numbers rows goes on behind those of the copy, as after pg_restore."""
+    for column in table.primary_key:
+        named = {"table": table.name, "column": column.name}
+        sequence = db.execute(sa.text("SELECT pg_get_serial_sequence(:table, :column)"), named).scalar_one()
+        newest = db.execute(sa.select(sa.func.max(column))).scalar_one()
+        if sequence is not None and newest is not None:
+            db.execute(sa.select(sa.func.setval(sequence, newest)))
