@@ -29,6 +29,8 @@ DW: Final = Connection("dw")
 BARE: Final = Connection("bare")
 AWAY: Final = Connection("away")
 OWN: Final = Connection("own")
+FAILS: Final = "SAGA_TEST_FAILS"
+MAY_FAIL: Final = "takes effect and may fail"
 
 
 class How(Frozen):
@@ -48,6 +50,23 @@ def put(db: sa.Connection) -> Value:
 
 def take(db: sa.Connection) -> None:
     db.execute(sa.text("DELETE FROM loaded"))
+
+
+def put_another(db: sa.Connection) -> Value:
+    db.execute(sa.text("INSERT INTO loaded VALUES ('r', 'y')"))
+    return Value(n=2, text="put")
+
+
+def take_another(db: sa.Connection) -> None:
+    db.execute(sa.text("DELETE FROM loaded WHERE part = 'y'"))
+
+
+def takes_effect_and_may_fail(step: Step[How]) -> Value:
+    """Unlike all else here, what becomes of it is not in its input."""
+    value = step.effect(DW, put_another)
+    if FAILS in os.environ:
+        raise PermissionError("denied")
+    return value
 
 
 def keeps_a_checkpoint(step: Step[How]) -> Value:
@@ -107,7 +126,7 @@ async def later(step: Step[How]) -> Value:
 
 def act(step: Step[How]) -> Value:
     step.log.info("step.acts", how=step.input.how, number=step.input.n)
-    result: Value = ACTS[step.input.how](step)
+    result: Value = takes_effect_and_may_fail(step) if step.input.how == MAY_FAIL else ACTS[step.input.how](step)
     return result
 
 
@@ -119,6 +138,8 @@ def undo_later(step: Step[How], was: Outcome[Value]) -> None:
 def undo_act(step: Step[How], was: Outcome[Value]) -> None:
     if step.input.how == "takes effect":
         step.effect(DW, take)
+    if step.input.how == MAY_FAIL:
+        step.effect(DW, take_another)
 
 
 def is_undone(step: Step[How]) -> bool:

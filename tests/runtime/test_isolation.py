@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from saga_engine.runtime.engine import Engine
 from saga_engine.runtime.isolation import linux
 from saga_engine.settings import Exports, Settings
 from tests.runtime import isolated, plays
+from tests.runtime.backups import backup
 from tests.runtime.conftest import SHORT, Opened, loaded, working
 from tests.runtime.isolated import ACTS
 
@@ -80,6 +82,34 @@ def test_a_step_comes_to_the_same_on_a_thread_and_in_a_process(
     said = Counter((line["how"], line["attempt"]) for line in logged if line["event"] == "step.acts")
     assert {how for how, _ in said} == set(acts)
     assert set(said.values()) == {2}, "what a child logs comes out here"
+
+
+@pytest.mark.parametrize(("made_url", "target_url"), [("sqlite", "mariadb"), ("postgresql", "sqlite")], indirect=True)
+@pytest.mark.parametrize("fails", [False, True], ids=["forward", "back"])
+def test_a_process_takes_over_and_undoes_what_only_a_ledger_knew(  # noqa: PLR0917  a world
+    opened: Opened,
+    made_url: str,
+    dw: str,
+    fresh_url: Callable[[str, str], str],
+    monkeypatch: pytest.MonkeyPatch,
+    fails: bool,
+) -> None:
+    before = opened(isolated.in_a_process, connections={"dw": dw})
+    before.door.store_uuid()  # the room of these tests was swept, and a store has one from the beginning
+    run = before.start("in_a_process", {"how": isolated.MAY_FAIL}).id
+    copy = backup(made_url, fresh_url)
+    before.work(until_idle=True)
+    assert (before.get(run).status, loaded(dw)) == ("completed", ["y"])
+    engine = opened(isolated.in_a_process, connections={"dw": dw}, url=copy)
+    done = engine.reconcile(run)
+    assert [(step.step, step.verdict, bool(step.mends)) for step in done.steps] == [("TWO 1", "unknown", True)]
+    if fails:
+        monkeypatch.setenv(isolated.FAILS, "1")
+    engine.work(until_idle=True)
+    found = engine.get(run)
+    assert [(task.parked, task.error) for task in found.tasks] == []
+    assert (found.status, loaded(dw)) == (("rolled_back", []) if fails else ("completed", ["y"]))
+    assert engine.reconcile(run).steps == ()
 
 
 def in_a_function() -> Any:
