@@ -16,7 +16,7 @@ TOPICS: Final = {
   3  not found: run, saga, state, event
   4  not allowed
   5  with --wait: the run ended rolled back, cancelled or failed
-  6  check or doctor found problems
+  6  check, doctor, verify, reconcile or test found something
   7  conflict: already decided, the state has moved
   8  with --wait: the run waits for a person
   9  the store cannot be reached, its schema is not current, or the library is too old
