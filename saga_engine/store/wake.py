@@ -57,8 +57,11 @@ class Ear(ABC):
 
     def _poked(self, file: int | None, seconds: float | None) -> bool:
         """Wait for a poke or for *file* to be readable; True after a poke."""
-        ready, _, _ = select.select([self._here] if file is None else [self._here, file], [], [], seconds)
-        if self._here not in ready:
+        waits = select.poll()  # not select(), which knows no file with a number above 1,023
+        for one in (self._here,) if file is None else (self._here, file):
+            waits.register(one, select.POLLIN)
+        ready = waits.poll(None if seconds is None else seconds * 1_000)
+        if self._here not in {number for number, _ in ready}:
             return False
         with suppress(BlockingIOError):
             os.read(self._here, select.PIPE_BUF)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ from saga_engine.store.schema import definitions
 from saga_engine.store.wake import RACY_NANOSECONDS, Changes
 
 SECONDS_MAX = 20.0
+FILES_OF_SELECT = 1024
+"""select(2) knows no file with a higher number."""
 
 
 @pytest.fixture
@@ -133,6 +136,23 @@ def test_poking_an_ear_that_is_closed_does_nothing(made: Store) -> None:
         pass
     ear.poke()
     ear.close()
+
+
+def test_a_program_that_has_many_files_open_hears_too(made: Store) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = 2 * FILES_OF_SELECT
+    if hard != resource.RLIM_INFINITY and hard < most:
+        pytest.skip("this machine allows no more files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
+    files = [os.open(os.devnull, os.O_RDONLY) for _ in range(FILES_OF_SELECT)]
+    try:
+        with made.listening() as ear:
+            ear.poke()
+            ear.wait()
+    finally:
+        for file in files:
+            os.close(file)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_ten_thousand_pokes_hold_nobody_up(made: Store) -> None:
