@@ -57,16 +57,16 @@ def known(db: sa.Connection, run_id: str, connection: str) -> Kept | None:
     return None if ledger is None else _kept(rows, ledger)
 
 
-def _rows(db: sa.Connection, run_id: str) -> Sequence[sa.Row[Any]]:
+def _rows(db: sa.Connection, run_id: str) -> Sequence[sa.Row[*tuple[Any, ...]]]:
     """All that a run has touched. ix_saga_effects_run_id."""
     return db.execute(_OF_RUN, {"run_id": run_id}).all()
 
 
-def _ledger(rows: Sequence[sa.Row[Any]], connection: str) -> str | None:
+def _ledger(rows: Sequence[sa.Row[*tuple[Any, ...]]], connection: str) -> str | None:
     return next((row.ledger for row in rows if row.connection == connection), None)
 
 
-def _kept(rows: Sequence[sa.Row[Any]], ledger: str) -> Kept:
+def _kept(rows: Sequence[sa.Row[*tuple[Any, ...]]], ledger: str) -> Kept:
     return Kept(ledger, frozenset(row.task for row in rows if row.ledger == ledger))
 
 
