@@ -88,12 +88,15 @@ def scene(  # noqa: PLR0917  what a scene is made of
     """
     urls: dict[str, str] = {}
     databases: dict[str, Database] = {}
+    copied: dict[Path, Database] = {}
     for number, (name, url) in enumerate({**_files(user), **connections}.items()):
         file = _file(name, url)
         urls[name] = url
         if file is not None:
-            databases[name] = Database(folder / f"target_{number}.db", folder / f"before_{number}.db")
-            tables.copy(file, databases[name].here)
+            database = Database(folder / f"target_{number}.db", folder / f"before_{number}.db")
+            databases[name] = copied.setdefault(file.resolve(), database)  # one under two names stays one
+            if databases[name] is database:
+                tables.copy(file, database.here)
             urls[name] = f"sqlite:///{databases[name].here}"
     settings = Settings(
         store=f"sqlite:///{folder / 'saga.db'}",
