@@ -24,9 +24,12 @@ def open_head(engine: Engine, key: Key, known: Collection[str] | None = None) ->
     is not the one that the run has kept. ``TargetBusy``: later.
     """
 
+    looked: set[str] = set()
+
     def once(db: Connection) -> None:
         if known is not None:
-            strays.take_over(db, key, known)
+            strays.take_over(db, key, {*known, *looked})
+            looked.add(key.task)  # found again, it is what a COMMIT of this very call has left, whose answer was lost
         heads.raise_token(db, key)
 
     transaction.run(engine, _label(key), "ledger.head", once)

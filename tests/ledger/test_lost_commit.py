@@ -35,7 +35,7 @@ def far(proxy: Proxy, opened: Opened) -> Engine:
 
 
 def forward(target: Engine) -> list[Loaded]:
-    effect.open_head(target, key(1))
+    effect.open_head(target, key(1), frozenset())
     return [apply(target, key(1), part) for part in "abc"]
 
 
