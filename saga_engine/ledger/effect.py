@@ -23,7 +23,6 @@ def open_head(engine: Engine, key: Key, known: Collection[str] | None = None) ->
     steps of the run that the store knows nothing of (``strays``). ``LedgerMissing``, ``LedgerChanged``: the ledger
     is not the one that the run has kept. ``TargetBusy``: later.
     """
-
     looked: set[str] = set()
 
     def once(db: Connection) -> None:

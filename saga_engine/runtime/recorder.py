@@ -86,7 +86,7 @@ class Recorder:
         entries = [Entry(run, report, self._decide(run, report, now)) for run, report in batch]
         moved = self._write([entry for entry in entries if entry.decision.commands])
         hit("runtime.recorder.recorded")
-        gone = {entry.run_id for entry in moved}
+        gone = {entry.run_id for entry in moved} | self._outdated([x for x in entries if not x.decision.commands])
         outcome = Outcome([], [])
         for (_, report), entry in zip(batch, entries, strict=True):
             if entry.run_id in gone:
@@ -94,6 +94,17 @@ class Recorder:
             else:
                 outcome.done.append(Recorded(report, entry.decision.after))
         return outcome
+
+    def _outdated(self, entries: list[Entry]) -> set[str]:
+        """Of runs of which nothing follows, those that are not any more what that was decided on.
+
+        What is written is compared under the lock; but that nothing is to be written is a decision, too: on an old
+        snapshot it would drop the only report of an attempt that somebody has asked to end since.
+        """
+        if not entries:
+            return set()
+        found = self.fresh([entry.run_id for entry in entries])
+        return {entry.run_id for entry in entries if found.get(entry.run_id) != entry.before}
 
     def _write(self, entries: list[Entry]) -> list[Entry]:
         """T2. After an unknown outcome nothing is assumed: the batch is handed back, and its runs are read again.

@@ -112,6 +112,18 @@ def test_a_report_that_counts_no_more_changes_nothing(desk: Desk) -> None:
     assert desk.runs()[0] == run
 
 
+def test_that_nothing_follows_is_not_decided_on_the_past(desk: Desk) -> None:
+    """An attempt did not end though asked to; who says so has not read yet that it was asked."""
+    before, *_ = desk.runs()
+    desk.engine.cancel(before.run_id, actor="ann")
+    [task] = before.tasks
+    lost = e.AttemptLost(task.name, task.attempt, ME, crashes=0, known_dead=False, runner="this worker, which gave up")
+    assert desk.recorder.record([(before, lost)]) == Outcome([], [lost])
+    now, *_ = desk.runs()
+    outcome = desk.recorder.record([(now, lost)])
+    assert [task.parked.code for task in outcome.done[0].run.tasks if task.parked] == ["W23"]
+
+
 def test_one_that_cannot_be_decided_is_a_failed_attempt_and_its_neighbours_are_recorded(desk: Desk) -> None:
     outcome = desk.record('{"n":1}', '{"n":"many"}', '{"n":3}')
     assert (states(outcome), outcome.moved) == (["TWO", "BACK", "TWO"], [])
