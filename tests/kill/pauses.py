@@ -228,6 +228,7 @@ def _looks(play: ShapePlay, keys: Sequence[str], told: dict[str, list[Any]], tel
 def main() -> None:
     order = Order(**json.load(sys.stdin))
     log.configure(-1)
+    planted.suspects_on_threads()
     for bug in order.planted:
         planted.BUGS[bug]()
     with tempfile.TemporaryDirectory(prefix="saga-pauses-") as folder, shared_statements():

@@ -167,6 +167,7 @@ class Sweep:
 def main() -> None:
     order = Order(**json.load(sys.stdin))
     log.configure(-1)
+    planted.suspects_on_threads()
     for bug in order.planted:
         planted.BUGS[bug]()
     with tempfile.TemporaryDirectory(prefix="saga-sweep-") as folder, shared_statements():

@@ -132,13 +132,15 @@ def main(file: int, parent: int) -> None:
     for number in ASKED_TO_END:
         signal.signal(number, signal.SIG_IGN)
     sys.argv[1:] = []
-    server = Server(Door(socket.socket(fileno=file), ORDER_BYTES_MAX), parent)
+    door = Door(socket.socket(fileno=file), ORDER_BYTES_MAX)
+    server = Server(door, parent)
     linux.die_with_parent(LEFT_BEHIND, parent)
     linux.adopt_orphans()
     linux.call_me("saga-forks")
     log.configure()
     with suppress(WireBroken):
         server.serve()
+    door.close()
 
 
 def _prepare() -> None:

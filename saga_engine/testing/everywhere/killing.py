@@ -10,6 +10,7 @@ from typing import Final
 
 from saga_engine.domain.definition.values import Frozen
 from saga_engine.errors import CleanRunFailed
+from saga_engine.runtime.isolation.servers import prefork
 from saga_engine.testing.everywhere import judging, playing, tables
 from saga_engine.testing.everywhere.judging import ASK_A_PERSON, IN_DOUBT, End, Yardstick
 from saga_engine.testing.everywhere.scene import Scene
@@ -182,6 +183,7 @@ def _played(scene: Scene, key: str, hit: Hit | None, tell: Tell) -> None:
     if hit is not None:
         playing.play(scene, key, f"{hit}=kill", tell)
         return
+    prefork()  # a step whose process was killed goes on in one of its own
     names: list[str] = []
     playing.play(scene, key, names.append, tell)
     tell({"hits": names})
