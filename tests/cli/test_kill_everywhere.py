@@ -151,7 +151,7 @@ def test_what_cannot_be_tested_is_refused(
     ("arguments", "connections", "error"),
     [
         (["--saga", "load"], GIVEN, "it waits for the event go: give one with --event 'go={…}'"),
-        (["--saga", "plain"], [], "No connection is called dw"),
+        pytest.param(["--saga", "plain"], [], "No connection is called dw", marks=pytest.mark.soak),  # a minute's wait
     ],
     ids=["event", "connection"],
 )

@@ -104,6 +104,12 @@ class Fleet:
                 (self.project.reject if self.fates[run] == "reject" else self.project.approve)(run)
         return len(live)
 
+    def forgive(self, run: str) -> None:
+        """Let the last notice of an ended run be tried again, where three workers were killed with it."""
+        if any(task.parked for task in self.project.get(run).tasks):
+            self.project.engine.retry(run, reason="its workers were killed by the test")
+            self.retried += 1
+
     def told(self) -> str:
         """What the kills have met, in one line."""
         return (
@@ -156,6 +162,7 @@ def kill_at_random(fleet: Fleet, kills: int) -> None:
         assert time.monotonic() < end, [fleet.project.told(run) for run in fleet.project.live()]
         time.sleep(LOOK_SECONDS)
     for run in fleet.fates:
+        fleet.forgive(run)
         fleet.project.ended(run)
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from tests.simulation.simulate import Outcome, simulate
 
-SEEDS: Final = 5_000
+SEEDS: Final = 1_500
 CHUNK: Final = 250
 SOAK_SEEDS: Final = 200_000
 SOAK_CHUNK: Final = 5_000
