@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 SHARED = pytest.StashKey[Path]()
 ALIVE = pytest.StashKey[int]()
 ROOMS = pytest.StashKey[RoomTimes]()
+LONG = "soak"
 
 hypothesis.settings.register_profile("saga", deadline=None, print_blob=True)
 # The same examples every time: a submission is not refused for what an earlier one brought in.
@@ -39,6 +40,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(RoomReport(config.stash[ROOMS]))
     if config.pluginmanager.hasplugin("xdist"):
         config.pluginmanager.register(TellWorkers(config.stash[SHARED]))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if LONG in config.option.markexpr:
+        return
+    for item in items:
+        if item.get_closest_marker(LONG):
+            item.add_marker(pytest.mark.skip(reason=f"takes many minutes: pytest -m {LONG}"))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -21,7 +21,6 @@ from tests.kill.workers import CHECKOUT, Nursery
 FreshUrl = Callable[[str, str], str]
 Projects = Callable[..., Project]
 
-LONG = "soak"
 SEED_VARIABLE = "SAGA_TEST_SEED"
 ONE_TRIAL: Final = "SAGA_TEST_KILL"
 """Set to a shape and hits, it asks for one trial, where a test would do many."""
@@ -29,18 +28,6 @@ MEMORY: Final = Path("/dev/shm")
 """What is kept here costs no fsync, and survives kill -9 of a process as files do."""
 
 Ask = Callable[..., dict[str, Any]]
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", f"{LONG}: kills for many minutes; only `pytest -m {LONG}` runs it")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if LONG in config.option.markexpr:
-        return
-    for item in items:
-        if item.get_closest_marker(LONG):
-            item.add_marker(pytest.mark.skip(reason=f"takes many minutes: pytest -m {LONG}"))
 
 
 @pytest.fixture(scope="session")

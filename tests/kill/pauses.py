@@ -37,7 +37,7 @@ BETWEEN_TRANSACTIONS: Final = (
     "runtime.action.*", "runtime.attempt.start", "runtime.recorder.recorded", "runtime.life.*", "ledger.*.after_commit",
 )  # fmt: skip
 """Where a process holds no lock of a SQLite file: one that is stopped with a lock stops the store (PROTOCOL, L1)."""
-LATE_SECONDS: Final = 900
+LATE_SECONDS: Final = 300
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,7 @@ class Pauses:
                 self._wrong(
                     Late(name, key, hit, child), [f"it ended with {ending.code}: {self._log.read_text()[-3000:]}"]
                 )
+                break
         return late
 
     def _others_go_on(self, late: Sequence[Late]) -> None:

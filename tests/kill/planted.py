@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from threading import Lock
+from threading import RLock
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine
@@ -45,13 +45,13 @@ def slow_renewal() -> None:
 
 
 def stops_between_transactions() -> None:
-    """``stop`` waits until no thread of this process is in a transaction of the store, and lets none begin. No bug."""
-    gate = Lock()
+    """``stop`` waits until no other thread is in a transaction, of store or target, and lets none begin. No bug."""
+    gate = RLock()
 
-    def gated(transaction: Callable[[Store], AbstractContextManager[Connection]]) -> Any:
+    def gated(transaction: Callable[..., AbstractContextManager[Connection]]) -> Any:
         @contextmanager
-        def alone(store: Store) -> Iterator[Connection]:
-            with gate, transaction(store) as db:
+        def alone(*given: Any) -> Iterator[Connection]:
+            with gate, transaction(*given) as db:
                 yield db
 
         return alone
@@ -64,6 +64,7 @@ def stops_between_transactions() -> None:
     failpoints.ACTIONS["stop"] = between
     Store.read = gated(Store.read)  # type: ignore[method-assign]
     Store.write = gated(Store.write)  # type: ignore[method-assign]
+    transaction._connection = gated(transaction._connection)
 
 
 def deaf() -> None:

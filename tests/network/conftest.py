@@ -23,7 +23,6 @@ from tests.support.servers import Server
 
 SHORT = Limits(lease_seconds=3, renew_seconds=0.1, poll_seconds=0.05, grace_seconds=2)
 ROLES: Final[dict[str, tuple[str, ...]]] = {"dba": ("ann",)}
-LONG = "soak"
 
 Opened = Callable[..., Engine]
 
