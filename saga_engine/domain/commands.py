@@ -1,15 +1,14 @@
 """What a decision asks for. Imperative; ``evolve`` turns each into the next snapshot, ``store.record`` into rows."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
+from saga_engine.domain.frozen import Told
 from saga_engine.domain.snapshot import OpenGate, Parked, Task, Vote
 from saga_engine.domain.values import Ending, Status, UndoStatus
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(Told):
     """Go from one state to another (*source* is empty at the start); one more visit of *target*."""
 
     source: str
@@ -18,29 +17,25 @@ class Move:
     because: str
 
 
-@dataclass(frozen=True, slots=True)
-class OpenState:
+class OpenState(Told):
     """The state's ``entering`` has ended: events, timers and verdicts count from now on."""
 
     state: str
 
 
-@dataclass(frozen=True, slots=True)
-class AddTask:
+class AddTask(Told):
     """Open a task."""
 
     task: Task
 
 
-@dataclass(frozen=True, slots=True)
-class CloseTask:
+class CloseTask(Told):
     """The task is over; its row goes."""
 
     task: str
 
 
-@dataclass(frozen=True, slots=True)
-class SetDue:
+class SetDue(Told):
     """Let a worker take the task from *due_at* on, nobody holding it now. *failures* is its budget used so far."""
 
     task: str
@@ -49,8 +44,7 @@ class SetDue:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class EndAttempt:
+class EndAttempt(Told):
     """Ask the running attempt to stop; what follows, when it has, is *then* (for a retry: not before *due_at*)."""
 
     task: str
@@ -60,16 +54,14 @@ class EndAttempt:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RaiseAttempt:
+class RaiseAttempt(Told):
     """Count on from an attempt that the target knows and the store has forgotten: the next one is newer."""
 
     task: str
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
-class Park:
+class Park(Told):
     """Set the task aside for a person."""
 
     task: str
@@ -77,8 +69,7 @@ class Park:
     failures: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class AddResult:
+class AddResult(Told):
     """Keep what came of a state."""
 
     state: str
@@ -87,8 +78,7 @@ class AddResult:
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class PushUndo:
+class PushUndo(Told):
     """Put a step on the undo stack, before it starts, its outcome in doubt."""
 
     position: int
@@ -97,23 +87,20 @@ class PushUndo:
     task: str
 
 
-@dataclass(frozen=True, slots=True)
-class SetUndo:
+class SetUndo(Told):
     """Say what became of a step on the undo stack; undone, its result no longer counts."""
 
     position: int
     status: UndoStatus
 
 
-@dataclass(frozen=True, slots=True)
-class ForgetResults:
+class ForgetResults(Told):
     """What came after *revision* no longer counts: the run goes forward again from there."""
 
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class KeepEvent:
+class KeepEvent(Told):
     """An accepted event waits for a state that takes it."""
 
     number: int
@@ -124,8 +111,7 @@ class KeepEvent:
     dedup_key: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class NoteEvent:
+class NoteEvent(Told):
     """An event was taken or dropped at once; its event key, where it has one, is remembered."""
 
     number: int
@@ -135,68 +121,59 @@ class NoteEvent:
     fate: str
 
 
-@dataclass(frozen=True, slots=True)
-class TakeEvent:
+class TakeEvent(Told):
     """A waiting event waits no longer. *fate*: taken, skipped, expired or ended."""
 
     number: int
     fate: str
 
 
-@dataclass(frozen=True, slots=True)
-class OpenApproval:
+class OpenApproval(Told):
     """The gate can be decided from now on."""
 
     gate: OpenGate
 
 
-@dataclass(frozen=True, slots=True)
-class CountVote:
+class CountVote(Told):
     """A person's answer counts."""
 
     task: str
     vote: Vote
 
 
-@dataclass(frozen=True, slots=True)
-class WidenGate:
+class WidenGate(Told):
     """A second role may answer too."""
 
     task: str
     role: str
 
 
-@dataclass(frozen=True, slots=True)
-class CloseApproval:
+class CloseApproval(Told):
     """The gate is over: approved, rejected, expired or void."""
 
     task: str
     outcome: str
 
 
-@dataclass(frozen=True, slots=True)
-class BeginRollback:
+class BeginRollback(Told):
     """The run turns back: to the start, or *to* a state where it goes forward again."""
 
     cancelling: bool = False
     to: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(Told):
     """Hold the run."""
 
     actor: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Resume:
+class Resume(Told):
     """Let it go on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(Told):
     """The run has ended."""
 
     status: Status

@@ -8,14 +8,13 @@ from saga_engine.domain import commands as c
 from saga_engine.domain.chart import Budget, Chart
 from saga_engine.domain.definition.functions import named, takes_facts
 from saga_engine.domain.evolve import apply, held, settle
-from saga_engine.domain.frozen import copied
+from saga_engine.domain.frozen import Value, copied
 from saga_engine.domain.machine import Way
 from saga_engine.domain.snapshot import Parked, Snapshot, Task
 from saga_engine.domain.values import ParkCode, TaskKind
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Value):
     """What follows from an event: nothing (a stale report, a no-op), or commands and the run after them."""
 
     commands: tuple[c.Command, ...]

@@ -3,21 +3,19 @@
 ``decide`` says what follows from one. Times and identities are fields: nothing here reads a clock.
 """
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
+from saga_engine.domain.frozen import Told
 from saga_engine.domain.values import ParkCode
 
 
-@dataclass(frozen=True, slots=True)
-class RunStarted:
+class RunStarted(Told):
     """Somebody started the run; the first event of each."""
 
     actor: str
 
 
-@dataclass(frozen=True, slots=True)
-class ActionSucceeded:
+class ActionSucceeded(Told):
     """An attempt came back. *value* is its result as canonical JSON ("null" where it returns nothing)."""
 
     task: str
@@ -26,8 +24,7 @@ class ActionSucceeded:
     value: str = "null"
 
 
-@dataclass(frozen=True, slots=True)
-class ActionFailed:
+class ActionFailed(Told):
     """An attempt raised. *final*: of a kind that is never retried. *park* set: no retry can help, a person must look.
 
     *error* is the exception's type and primary message; never a driver's text that may hold row values.
@@ -43,8 +40,7 @@ class ActionFailed:
     """The target was locked by somebody else: back off, nothing is counted (W12)."""
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptTimedOut:
+class AttemptTimedOut(Told):
     """An attempt ran longer than its timeout, or was silent longer than its heartbeat. It may still be running."""
 
     task: str
@@ -53,8 +49,7 @@ class AttemptTimedOut:
     error: str
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptLost:
+class AttemptLost(Told):
     """A worker holds a task whose earlier attempt never came back, or gave up on one of its own.
 
     *crashes* is the task's count of such ends; *known_dead*: the process that ran it is known to be gone;
@@ -69,8 +64,7 @@ class AttemptLost:
     runner: str
 
 
-@dataclass(frozen=True, slots=True)
-class TimerFired:
+class TimerFired(Told):
     """A timer task came due and a worker leased it."""
 
     task: str
@@ -78,8 +72,7 @@ class TimerFired:
     incarnation: str
 
 
-@dataclass(frozen=True, slots=True)
-class EventReceived:
+class EventReceived(Told):
     """Somebody sent an event. *dedup_key* is its event key; *payload* is validated, as canonical JSON."""
 
     name: str
@@ -89,8 +82,7 @@ class EventReceived:
     dedup_key: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class VerdictGiven:
+class VerdictGiven(Told):
     """A person decided at a gate, having seen what *digest* is of. *roles* are those the settings give the actor."""
 
     approved: bool
@@ -100,16 +92,14 @@ class VerdictGiven:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class CancelRequested:
+class CancelRequested(Told):
     """A person wants the run stopped and what it did undone."""
 
     actor: str
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RollbackRequested:
+class RollbackRequested(Told):
     """A person wants the run undone: all of it, or back to *to*, where it then goes forward again.
 
     *unapplied*: the engine has proved that a parked pivot took no effect.
@@ -121,24 +111,21 @@ class RollbackRequested:
     unapplied: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RetryRequested:
+class RetryRequested(Told):
     """A person wants what is parked, or backs off, tried again now."""
 
     actor: str
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class SkipRequested:
+class SkipRequested(Told):
     """A person takes over what is parked: the run goes on without it."""
 
     actor: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(Told):
     """A person found out what a step in doubt did. *done* with its result as JSON, or not done at all."""
 
     actor: str
@@ -147,8 +134,7 @@ class Resolved:
     value: str = "null"
 
 
-@dataclass(frozen=True, slots=True)
-class Reconciled:
+class Reconciled(Told):
     """A person lets a run go on from what a target's ledger knows, the store having been restored from a backup.
 
     *attempt*: the newest attempt of the task that the ledger knows; *evidence*: what was seen there.
@@ -160,16 +146,14 @@ class Reconciled:
     evidence: str
 
 
-@dataclass(frozen=True, slots=True)
-class PauseRequested:
+class PauseRequested(Told):
     """A person holds the run: nothing new starts, no timer fires."""
 
     actor: str
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ResumeRequested:
+class ResumeRequested(Told):
     """A person lets a paused run go on."""
 
     actor: str

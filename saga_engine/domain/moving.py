@@ -1,11 +1,10 @@
 """From state to state: what ends with the old one, what waits in line for the new (SEMANTICS, "Moving from A to B")."""
 
-from dataclasses import replace
-
 from saga_engine.domain import commands as c
 from saga_engine.domain.chart import may_overlap
 from saga_engine.domain.definition.table import VISITS_MAX, Gate, RollBack, Run, Wait
 from saga_engine.domain.draft import Draft, Halted
+from saga_engine.domain.frozen import replace
 from saga_engine.domain.snapshot import Parked, Task
 from saga_engine.domain.values import ENDINGS, Status
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime
 
 from saga_engine.domain import codec
 from saga_engine.domain import commands as c
 from saga_engine.domain.events import RunStarted
 from saga_engine.domain.evolve import evolve, settled
+from saga_engine.domain.frozen import replace
 from saga_engine.domain.snapshot import Snapshot, Task
 
 UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError)

@@ -5,17 +5,16 @@ one out of an old one, so the journal's commands explain every difference betwee
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 
+from saga_engine.domain.frozen import Value
 from saga_engine.domain.values import FINAL, Ending, ParkCode, Status, TaskKind, UndoStatus
 
 ACTIONS = ("leaving", "entering", "step", "undo")
 """Kinds of task that are code to run."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parked:
+class Parked(Value):
     """Why a task is set aside.
 
     *outcome*: the way that was being taken, to be taken again by ``retry``; or an ``Ending``, where an attempt may
@@ -27,8 +26,7 @@ class Parked:
     outcome: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(Value):
     """A piece of work of a run that is still open.
 
     Tasks with a *position* > 0 form the run's line: only its head is due, the others are held. Timers and
@@ -67,8 +65,7 @@ class Task:
     """The process that lost it is known to be gone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Value):
     """What came of a state. *revision* orders results; *source* is a function, ``event:NAME`` or ``verdict:STATE``."""
 
     state: str
@@ -79,8 +76,7 @@ class Result:
     undone: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class UndoEntry:
+class UndoEntry(Value):
     """One step that was started, on the stack of what a rollback undoes."""
 
     position: int
@@ -91,8 +87,7 @@ class UndoEntry:
     status: UndoStatus = "started"
 
 
-@dataclass(frozen=True, slots=True)
-class WaitingEvent:
+class WaitingEvent(Value):
     """An accepted event that no state has taken yet. *number* is its revision: the order of arrival."""
 
     number: int
@@ -102,8 +97,7 @@ class WaitingEvent:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class Vote:
+class Vote(Value):
     """One person's answer at an open gate."""
 
     actor: str
@@ -112,8 +106,7 @@ class Vote:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class OpenGate:
+class OpenGate(Value):
     """An approval that can be given now. *digest* is of task, state, where approval leads, and *shows*."""
 
     task: str
@@ -129,8 +122,7 @@ class OpenGate:
     """The state whose gate this is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Value):
     """One run."""
 
     run_id: str
@@ -151,7 +143,7 @@ class Snapshot:
     """A cancel began the rollback: the final status is ``cancelled``."""
     rollback_to: str = ""
     """The state at which a rollback stops and goes forward again."""
-    visits: Mapping[str, int] = field(default_factory=dict)
+    visits: Mapping[str, int] = {}  # a new one for each
     tasks: tuple[Task, ...] = ()
     results: tuple[Result, ...] = ()
     undo: tuple[UndoEntry, ...] = ()

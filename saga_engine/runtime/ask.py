@@ -1,7 +1,7 @@
 """What people and programs ask of a run: each becomes one event, delivered, and a reply."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
@@ -15,6 +15,7 @@ from saga_engine.domain.definition.functions import named
 from saga_engine.domain.definition.table import Run
 from saga_engine.domain.definition.values import Event
 from saga_engine.domain.draft import Decision
+from saga_engine.domain.frozen import replace
 from saga_engine.domain.snapshot import Snapshot, Task, UndoEntry
 from saga_engine.ledger.heads import Key
 from saga_engine.ledger.undo import applied

@@ -1,7 +1,6 @@
 """What comes in from people and programs, made fit to be stored: validated, canonical, within its limit."""
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -40,10 +39,10 @@ def as_json(value: BaseModel, what: str, most: int) -> str:
 
 def refuse_unstorable(event: Event) -> None:
     """Refuse texts of an event that a database cannot hold; JSON in it is escaped."""
-    for field in fields(event):
-        value = getattr(event, field.name)
+    for name in event.__struct_fields__:
+        value = getattr(event, name)
         if isinstance(value, str):
-            storable(value, field.name)
+            storable(value, name)
 
 
 def storable(text: str, what: str) -> None:

@@ -1,19 +1,18 @@
 """What T2 is handed: an event of a run with what was decided; and how a journal line is chained to the one before."""
 
 import hashlib
-from dataclasses import dataclass
 from datetime import datetime
 
 from saga_engine.domain.draft import Decision
 from saga_engine.domain.events import Event
+from saga_engine.domain.frozen import Value
 from saga_engine.domain.snapshot import Snapshot
 
 NO_HASH = b""
 """What the first journal line of a run is chained to."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pinned:
+class Pinned(Value):
     """What a run's rows repeat: the row of its definition, its queue, and the host of its files, if it has any."""
 
     definition: int
@@ -21,8 +20,7 @@ class Pinned:
     host: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NewRun:
+class NewRun(Value):
     """What only the start of a run writes."""
 
     tag: str
@@ -30,8 +28,7 @@ class NewRun:
     pinned: Pinned
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Value):
     """One event, decided on *before*, with what was decided. *new*: this is the start of a run."""
 
     before: Snapshot

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -16,6 +15,7 @@ from saga_engine.domain.chart import Budget, Chart
 from saga_engine.domain.decide import decide
 from saga_engine.domain.draft import Decision
 from saga_engine.domain.evolve import evolve, settled
+from saga_engine.domain.frozen import replace
 from saga_engine.domain.snapshot import Snapshot, Task
 from saga_engine.domain.values import ParkCode
 from saga_engine.errors import SagaError

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from typing import Final
 
 from saga_engine.domain import codec
@@ -13,6 +12,7 @@ from saga_engine.domain.chart import Chart
 from saga_engine.domain.definition.table import RollBack
 from saga_engine.domain.draft import Decision
 from saga_engine.domain.evolve import evolve, live_status, settled
+from saga_engine.domain.frozen import replace
 from saga_engine.domain.snapshot import Snapshot, Task
 from tests.domain.worlds import BUDGET, World, read_back
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields, replace
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any, get_args
 
@@ -15,6 +15,7 @@ from saga_engine.domain import events as e
 from saga_engine.domain.chart import Budget, Chart, Recorded, source_of
 from saga_engine.domain.definition.facts import Facts
 from saga_engine.domain.definition.values import Retry, hours
+from saga_engine.domain.frozen import replace
 from saga_engine.domain.snapshot import Snapshot, Task, Vote
 from saga_engine.errors import NoResult
 from tests.domain.driver import CANCEL, PAUSE, RESUME, RETRY, START, Drive, drive
@@ -286,7 +287,7 @@ def test_a_line_of_the_journal_is_canonical_json_without_defaults() -> None:
     assert codec.dump(given) == '{"actor":"bob","approved":true,"digest":"d","kind":"VerdictGiven","roles":["dba"]}'
     told = (c.AddTask(Task("r.1", "step", "A", 1, 1, due_at=START)), c.OpenState("Ä"))
     assert codec.dump(told) == (
-        '[{"kind":"AddTask","task":{"due_at":"2026-11-22T12:00:00+00:00","kind":"step","name":"r.1","position":1,'
+        '[{"kind":"AddTask","task":{"due_at":"2026-11-22T12:00:00Z","kind":"step","name":"r.1","position":1,'
         '"state":"A","visit":1}},{"kind":"OpenState","state":"Ä"}]'
     )
     vote = c.CountVote("r.1", Vote("bob", approved=False, reason="", at=datetime(2026, 1, 2, tzinfo=UTC)))

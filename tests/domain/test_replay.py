@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from saga_engine.domain import codec
 from saga_engine.domain import events as e
+from saga_engine.domain.frozen import replace
 from saga_engine.domain.replay import Replay, differences
 from saga_engine.domain.snapshot import OpenGate, Snapshot, Task, Vote
 from tests.domain.driver import START, Drive, drive
@@ -64,8 +64,8 @@ def test_a_run_in_the_middle_has_not_ended_and_its_leases_are_no_difference() ->
 @pytest.mark.parametrize(
     ("event", "commands", "why"),
     [
-        ("no json", "[]", "it is no line that this program has written (JSONDecodeError)"),
-        ('{"kind":"Unheard"}', "[]", "it is no line that this program has written (KeyError)"),
+        ("no json", "[]", "it is no line that this program has written (DecodeError)"),
+        ('{"kind":"Unheard"}', "[]", "it is no line that this program has written (ValidationError)"),
         ('{"actor":"ann","kind":"RunStarted"}', "[]", "a run begins with RunStarted, once; this is RunStarted"),
         (
             codec.dump(e.PauseRequested("ann")),

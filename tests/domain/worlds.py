@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -15,6 +15,7 @@ from saga_engine.domain.chart import Budget, Chart
 from saga_engine.domain.decide import decide
 from saga_engine.domain.definition.values import Promise, Retry, hours, minutes, seconds
 from saga_engine.domain.draft import Decision
+from saga_engine.domain.frozen import replace
 from saga_engine.domain.snapshot import ACTIONS, Snapshot, Task
 from saga_engine.errors import SagaError
 from tests.domain.driver import START

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from saga_engine.domain.chart import Chart
 from saga_engine.domain.diagram import Stay, path_line
+from saga_engine.domain.frozen import replace
 from saga_engine.domain.lengths import clock, compact, spaced
 from saga_engine.domain.snapshot import Snapshot, UndoEntry
 from saga_engine.domain.values import Status, UndoStatus

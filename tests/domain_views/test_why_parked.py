@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import get_args
 
 import pytest
 
 from saga_engine.domain import events as e
 from saga_engine.domain.chart import Chart
+from saga_engine.domain.frozen import replace
 from saga_engine.domain.snapshot import Parked
 from saga_engine.domain.values import ParkCode
 from saga_engine.domain.why import Attempt, waiting_on, why

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from saga_engine.domain import events as e
 from saga_engine.domain.chart import Chart
+from saga_engine.domain.frozen import replace
 from saga_engine.domain.why import Hold, waiting_on
 from tests.domain_views.asking import (
     ALIVE,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import replace as with_
 from datetime import datetime, timedelta
 
 import pytest
 
 from saga_engine.domain import events as e
 from saga_engine.domain.chart import Chart
+from saga_engine.domain.frozen import replace
 from saga_engine.domain.snapshot import Snapshot, Task
 from saga_engine.domain.why import Attempt, Kept, waiting_on, why
 from tests.domain_views.asking import (
@@ -66,7 +67,7 @@ def test_an_overdue_timer_without_a_worker_is_told_beside_the_gate() -> None:
             "expires at 2026-11-23 12:00:00 UTC (overdue) → ROLLING_BACK"
         ),
     ]
-    busy = (replace(IDLE, busy=8),)
+    busy = (with_(IDLE, busy=8),)
     assert [reason.code for reason in why(MIGRATE, asking(), around(now=late, workers=busy))] == ["W03"]
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from saga_engine.domain import events as e
 from saga_engine.domain.chart import Budget, Chart
 from saga_engine.domain.decide import decide
+from saga_engine.domain.frozen import replace
 from saga_engine.domain.snapshot import Snapshot, Task
 from saga_engine.domain.values import ParkCode
 from saga_engine.errors import SagaError

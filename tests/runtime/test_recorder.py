@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
 
 from saga_engine.domain import events as e
+from saga_engine.domain.frozen import replace
 from saga_engine.domain.snapshot import Snapshot, Task
 from saga_engine.errors import OutcomeUnknown, StoreUnreachable
 from saga_engine.failpoints import switched_on

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
 
 from saga_engine.domain.events import EventReceived, PauseRequested
+from saga_engine.domain.frozen import replace
 from saga_engine.store import journal
 from saga_engine.store.connect import Store
 from saga_engine.store.entry import NO_HASH, line_hash

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from saga_engine.domain import events as e
+from saga_engine.domain.frozen import replace
 from saga_engine.domain.snapshot import Snapshot
 from saga_engine.failpoints import Injected, switched_on
 from saga_engine.store import record as room

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -11,6 +10,7 @@ from saga_engine.domain import events as e
 from saga_engine.domain.chart import Chart
 from saga_engine.domain.decide import decide
 from saga_engine.domain.draft import Decision
+from saga_engine.domain.frozen import replace
 from saga_engine.domain.snapshot import Snapshot, Task
 from saga_engine.runtime import ids
 from saga_engine.store import claims, definitions, incarnations, runs

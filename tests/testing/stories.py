@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from dataclasses import replace as with_
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from saga_engine.domain import events as e
 from saga_engine.domain.definition.values import Retry, seconds
 from saga_engine.domain.draft import Decision
 from saga_engine.domain.evolve import evolve, settled
+from saga_engine.domain.frozen import replace
 from saga_engine.domain.snapshot import Snapshot
 from saga_engine.store.entry import NO_HASH, line_hash
 from saga_engine.store.evidence import Evidence, KeptEvent, KeptGate
@@ -60,7 +62,7 @@ class Tale:
 
     def but(self, **changes: Any) -> Tale:
         """The same, but for these fields of the evidence."""
-        return replace(self, changes={**self.changes, **changes})
+        return with_(self, changes={**self.changes, **changes})
 
     def with_run(self, **changes: Any) -> Tale:
         """The same, but for these fields of the run as it is stored."""
@@ -70,7 +72,7 @@ class Tale:
         """The same, but for the time (*at*), the *event* or the *commands* of one line; chained anew."""
         at, told, commands = self.said[number - 1]
         line = (changes.get("at", at), changes.get("event", told), changes.get("commands", commands))
-        return replace(self, said=(*self.said[: number - 1], line, *self.said[number:]))
+        return with_(self, said=(*self.said[: number - 1], line, *self.said[number:]))
 
     def with_commands(self, number: int, change: Callable[[c.Command], c.Command | None]) -> Tale:
         """The same, with every command of a line changed, or left out."""
@@ -79,7 +81,7 @@ class Tale:
 
     def with_more(self, told: e.Event, *commands: c.Command) -> Tale:
         """The same, with one line more."""
-        return replace(self, said=(*self.said, (self.said[-1][0] + timedelta(days=2), told, commands)))
+        return with_(self, said=(*self.said, (self.said[-1][0] + timedelta(days=2), told, commands)))
 
     def line_of(self, kind: type[e.Event], nth: int = 1) -> int:
         """The number of the n-th line with such an event."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import replace as with_
 from datetime import timedelta
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ import pytest
 from saga_engine.domain import commands as c
 from saga_engine.domain import events as e
 from saga_engine.domain.chart import Budget
+from saga_engine.domain.frozen import replace
 from saga_engine.domain.snapshot import Task
 from saga_engine.ledger.evidence import Books, Head, PartRow
 from saga_engine.store.entry import line_hash
@@ -100,7 +101,7 @@ def _left_out() -> World:
 
 def _forged() -> World:
     tale = done()
-    line = replace(tale.lines[1], event=tale.lines[1].event.replace("bad", "good"))
+    line = with_(tale.lines[1], event=tale.lines[1].event.replace("bad", "good"))
     return tale.but(lines=(tale.lines[0], line, *tale.lines[2:])).world()
 
 
@@ -111,7 +112,7 @@ def _cut_off() -> World:
 
 def _nonsense() -> World:
     tale = done()
-    return tale.but(lines=(replace(tale.lines[0], commands='[{"kind":"Dance"}]'), *tale.lines[1:])).world()
+    return tale.but(lines=(with_(tale.lines[0], commands='[{"kind":"Dance"}]'), *tale.lines[1:])).world()
 
 
 def _back_past_the_pivot() -> World:
@@ -334,14 +335,14 @@ def test_what_cannot_be_is_found(rule: str, broken: Callable[[], World]) -> None
 
 
 def test_where_the_clock_was_set_back_nothing_is_said_of_what_came_too_early() -> None:
-    assert check(replace(_too_early(), steady=False)) == []
+    assert check(with_(_too_early(), steady=False)) == []
 
 
 def test_a_line_that_was_forged_together_with_its_hash_is_found_by_the_next() -> None:
     tale = done()
     first, line = tale.lines[:2]
     event = line.event.replace("bad", "good")
-    forged = replace(line, event=event, hash=line_hash(first.hash, 2, line.at, event, line.commands))
+    forged = with_(line, event=event, hash=line_hash(first.hash, 2, line.at, event, line.commands))
     found = check(tale.but(lines=(first, forged, *tale.lines[2:])).world())
     assert [violation.evidence for violation in found] == [f"line 3 of {len(tale.lines)} cannot be true"]
 

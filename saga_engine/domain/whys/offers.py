@@ -1,7 +1,6 @@
 """Commands that may help, and the proof that they do: each is put to ``decide`` before it is told."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Final
 
 from saga_engine import errors
@@ -9,6 +8,7 @@ from saga_engine.domain import events as e
 from saga_engine.domain.chart import Chart
 from saga_engine.domain.decide import decide
 from saga_engine.domain.definition.table import RollBack, Run
+from saga_engine.domain.frozen import replace
 from saga_engine.domain.snapshot import Snapshot, Task
 from saga_engine.domain.whys.reason import NextCommand, Offer, View
 

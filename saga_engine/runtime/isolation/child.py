@@ -28,7 +28,7 @@ from saga_engine.runtime.isolation.order import Order, read_order
 from saga_engine.runtime.isolation.wire import Wire, WireBroken
 from saga_engine.runtime.registry import Registry
 from saga_engine.runtime.targets import Targets
-from saga_engine.settings import Settings, resolve
+from saga_engine.settings import Exports, Settings, resolve
 from saga_engine.store.effects import Kept
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class PipeHands(Hands):
 
     def __init__(self, wire: Wire, order: Order) -> None:
         targets = PipedTargets(lambda name: str(self._ask("url", name=name)), order.lease_seconds)
-        super().__init__(targets, order.store_uuid, order.result_bytes_max, order.exports)
+        super().__init__(targets, order.store_uuid, order.result_bytes_max, Exports.model_validate(order.exports))
         self._wire = wire
         self._asking = Lock()
         self._cancelled = False

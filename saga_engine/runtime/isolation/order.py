@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache
+from typing import Any
 
-from pydantic import TypeAdapter
+from msgspec import convert, to_builtins
 
+from saga_engine.domain.frozen import Value
 from saga_engine.domain.snapshot import Snapshot, Task
 from saga_engine.runtime.attempt import Attempt
 from saga_engine.runtime.hands import Hands
 from saga_engine.runtime.isolation.wire import Frame
-from saga_engine.settings import Exports
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Value):
     """One attempt. No secret is in it: a connection's URL is asked for when a step opens it."""
 
     run: Snapshot
@@ -23,7 +21,8 @@ class Order:
     incarnation: str
     store_uuid: str
     result_bytes_max: int
-    exports: Exports
+    exports: dict[str, Any]
+    """The settings of that name, as JSON."""
     lease_seconds: float
 
 
@@ -35,19 +34,13 @@ def order_of(attempt: Attempt, hands: Hands, lease_seconds: float) -> Frame:
         attempt.incarnation,
         hands.store_uuid,
         hands.result_bytes_max,
-        hands.exports,
+        hands.exports.model_dump(mode="json"),
         lease_seconds,
     )
-    frame: Frame = adapter().dump_python(order, mode="json")
+    frame: Frame = to_builtins(order)
     return frame
 
 
 def read_order(frame: Frame) -> Order:
     """The order as it was given."""
-    return adapter().validate_python(frame)
-
-
-@cache
-def adapter() -> TypeAdapter[Order]:
-    """What reads and writes orders; slow to make."""
-    return TypeAdapter(Order)
+    return convert(frame, Order)

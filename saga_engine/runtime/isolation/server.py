@@ -23,7 +23,7 @@ from saga_engine import errors, log
 from saga_engine.failpoints import hit
 from saga_engine.ledger import connect
 from saga_engine.runtime import executor
-from saga_engine.runtime.isolation import child, linux, order, role
+from saga_engine.runtime.isolation import child, linux, role
 from saga_engine.runtime.isolation.bell import ASKED_TO_END, LEFT_BEHIND, Bell
 from saga_engine.runtime.isolation.sources import Source, loaded
 from saga_engine.runtime.isolation.warden import Terms, warden
@@ -145,7 +145,6 @@ def main(file: int, parent: int) -> None:
 
 def _prepare() -> None:
     """What every child needs, once here. Nothing is connected."""
-    order.adapter()
     for dialect, driver in connect.DATABASES:
         try:
             connect.open_target("none", f"{dialect}+{driver}://").dispose()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from saga_engine.domain import codec
@@ -11,6 +11,7 @@ from saga_engine.domain import commands as c
 from saga_engine.domain import events as e
 from saga_engine.domain.chart import Budget, Chart
 from saga_engine.domain.evolve import evolve, settled
+from saga_engine.domain.frozen import replace
 from saga_engine.domain.snapshot import Snapshot
 from saga_engine.store.evidence import Evidence
 

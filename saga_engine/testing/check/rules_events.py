@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from itertools import groupby
 
 from saga_engine.domain import commands as c
 from saga_engine.domain import events as e
 from saga_engine.domain.codec import dump
+from saga_engine.domain.frozen import replace
 from saga_engine.store.evidence import KeptEvent
 from saga_engine.testing.check.history import History, Turn
 from saga_engine.testing.check.world import Told

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
 from typing import Final
 
 from saga_engine.domain import commands as c
@@ -30,10 +29,10 @@ def explains(history: History) -> Iterator[str]:
     """Replayed from the first line on, the journal gives the run as it is stored."""
     told = history.turns[-1].after if history.turns else first(history.evidence.run)
     told, stored = unleased(told), unleased(history.evidence.run)
-    for field in fields(Snapshot):
-        wanted, found = getattr(told, field.name), getattr(stored, field.name)
+    for name in Snapshot.__struct_fields__:
+        wanted, found = getattr(told, name), getattr(stored, name)
         if wanted != found:
-            yield f"{field.name} is stored as {_shown(found)}, the journal says {_shown(wanted)}"
+            yield f"{name} is stored as {_shown(found)}, the journal says {_shown(wanted)}"
 
 
 def names(history: History) -> Iterator[str]:
