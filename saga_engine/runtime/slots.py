@@ -23,7 +23,7 @@ from saga_engine.runtime.isolation.isolation import Isolation
 from saga_engine.runtime.isolation.process import Process
 from saga_engine.runtime.targets import Targets
 from saga_engine.runtime.threads import Threads
-from saga_engine.settings import Settings
+from saga_engine.settings import Limits, Settings
 from saga_engine.store.tasks import Lease
 
 CLOSE_SECONDS: Final = 1.0
@@ -40,9 +40,7 @@ def slots_of(door: Door, targets: Targets, settings: Settings, store_uuid: str, 
     """The slots of a worker of this process."""
     limits = settings.limits
     hands = StoreHands(door.store, targets, store_uuid, limits.result_bytes_max, settings.exports)
-    return Slots(
-        size, hands, Isolation(door.registry, hands, limits), limits.grace_seconds, f"worker pid {os.getpid()}"
-    )
+    return Slots(size, hands, Isolation(door.registry, hands, limits), limits, f"worker pid {os.getpid()}")
 
 
 class Slots:
@@ -51,13 +49,13 @@ class Slots:
     Used by one thread, that of the worker; ``held`` may be asked from any.
     """
 
-    def __init__(self, size: int, hands: StoreHands, isolation: Isolation, grace_seconds: float, runner: str) -> None:
+    def __init__(self, size: int, hands: StoreHands, isolation: Isolation, limits: Limits, runner: str) -> None:
         self.size = size
         self.came: SimpleQueue[Came | None] = SimpleQueue()
         """What came back; None only wakes whoever waits here."""
         self._hands = hands
         self._isolation = isolation
-        self._grace = grace_seconds
+        self._grace = limits.grace_seconds
         self._runner = runner
         self._running: dict[Lease, Attempt] = {}
         self._ending_since: dict[Lease, float] = {}
@@ -66,6 +64,10 @@ class Slots:
         self._processes: dict[Lease, Process] = {}
         """Those of them, and of the running, that can be killed."""
         self._threads = Threads(size)
+        self._gather = limits.batch_milliseconds / 1_000
+        self._began: set[Lease] = set()
+        """Those that began within this time and have not come back: steps that take no time come back together."""
+        self._gathered_at = 0.0
 
     @property
     def free(self) -> int:
@@ -91,10 +93,23 @@ class Slots:
         """Run an attempt, in a process of its own where its saga asks for it, or a worker has died with it."""
         assert self.free > 0, "an attempt starts only where a slot is free"
         self._running[attempt.lease] = attempt
+        self._began.add(attempt.lease)
+        self._gathered_at = monotonic() + self._gather
         process = self._isolation.process(attempt, suspect=suspect)
         if process is not None:
             self._processes[attempt.lease] = process
         self._threads.submit(partial(self._run, attempt, process))
+
+    def gathers(self) -> float:
+        """For how many seconds another report is worth waiting for, before those that came are recorded.
+
+        None where all that began with them are back: a run alone never waits.
+        """
+        left = self._gathered_at - monotonic() if self._began else 0.0
+        if left > 0:
+            return left
+        self._began.clear()
+        return 0.0
 
     def has(self, lease: Lease) -> bool:
         """True while this attempt runs here and counts."""
@@ -114,6 +129,7 @@ class Slots:
 
     def finished(self, lease: Lease) -> bool:
         """Forget an attempt that came back; False when it had been given up, and its report counts no more."""
+        self._began.discard(lease)
         self._ending_since.pop(lease, None)
         self._given_up.pop(lease, None)
         self._processes.pop(lease, None)

@@ -126,9 +126,9 @@ class Worker:
         try:
             while len(self._reports) < self._limits.batch_rows:
                 came = self._slots.came.get(timeout=wait) if wait else self._slots.came.get_nowait()
-                wait = 0.0
                 if came is not None:
                     self._came_back(*came)
+                wait = self._slots.gathers()
         except Empty:
             pass
         self._slots.ask_to_end(self._me.asked_to_end)

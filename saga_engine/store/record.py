@@ -20,6 +20,7 @@ from saga_engine.domain.snapshot import Snapshot
 from saga_engine.failpoints import hit
 from saga_engine.store import schema as s
 from saga_engine.store.entry import NO_HASH, Entry, Pinned
+from saga_engine.store.many import stamp_of
 from saga_engine.store.rows import Batch, collect
 from saga_engine.store.statements import WRITES
 
@@ -28,14 +29,14 @@ def record(db: sa.Connection, entries: Sequence[Entry], now: datetime) -> list[E
     """Write *entries*, at most one for each run, inside the caller's transaction; return those whose run has moved."""
     assert len({entry.run_id for entry in entries}) == len(entries), "two decisions on one snapshot exclude each other"
     heads = _lock(db, [entry.run_id for entry in entries if entry.new is None])
-    batch: Batch = defaultdict(list)
+    batch = Batch(now, stamp_of(db.dialect.name))
     moved = []
     for entry in entries:
         after = entry.decision.after
         assert after.ended or after.tasks, f"{after.run_id} would be live without an open task: nobody would look again"
         if entry.new or _unmoved(entry.before, heads.get(entry.run_id)):
             pinned, previous = _chained(entry, heads)
-            collect(batch, entry, pinned, previous, now)
+            collect(batch, entry, pinned, previous)
         else:
             moved.append(entry)
     hit("store.record.before_write")

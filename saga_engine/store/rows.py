@@ -1,110 +1,112 @@
 """What a decision writes: the difference between the snapshot before and the snapshot after, as rows by statement."""
 
-import json
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
+
+from msgspec.json import Encoder
 
 from saga_engine.domain import codec
 from saga_engine.domain import commands as c
 from saga_engine.domain.events import AttemptLost
-from saga_engine.domain.snapshot import OpenGate, Snapshot, Task
+from saga_engine.domain.snapshot import Snapshot, Task
+from saga_engine.store import written as w
 from saga_engine.store.entry import Entry, NewRun, Pinned, line_hash
-
-Batch = dict[str, list[dict[str, Any]]]
-"""Rows to write, by the name of the statement."""
+from saga_engine.store.many import Stamp
 
 
-def collect(batch: Batch, entry: Entry, pinned: Pinned, previous: bytes, now: datetime) -> None:
+class Batch(defaultdict[str, list[Any]]):
+    """Rows to write, by the name of the statement, all of one moment; *stamp* says how the driver takes times."""
+
+    def __init__(self, now: datetime, stamp: Stamp) -> None:
+        super().__init__(list)
+        self.at = now
+        self.now = stamp(now)
+        self._stamp = stamp
+
+    def time(self, moment: datetime | None) -> Any:  # noqa: ANN401  as the driver takes it
+        """A time of a row, or none."""
+        return None if moment is None else self._stamp(moment)
+
+
+def collect(batch: Batch, entry: Entry, pinned: Pinned, previous: bytes) -> None:
     """Add the rows that one entry writes to *batch*, chained to the journal line whose hash is *previous*."""
     before, after, commands = entry.before, entry.decision.after, entry.decision.commands
     event, told = codec.dump(entry.event), codec.dump(commands)
-    digest = line_hash(previous, after.revision, now, event, told)
-    batch["journal"].append(
-        {
-            "run_id": after.run_id,
-            "revision": after.revision,
-            "at": now,
-            "event": event,
-            "commands": told,
-            "hash": digest,
-        }
-    )
+    digest = line_hash(previous, after.revision, batch.at, event, told)
+    batch["journal"].append(w.JournalRow(after.run_id, after.revision, batch.now, event, told, digest))
     if entry.new:
-        batch["runs"].append(_new_run(entry.new, after, digest, now))
+        batch["runs"].append(_new_run(batch, entry.new, after, digest))
     else:
-        batch["run_changes"].append(_run_changes(before, after, digest, now))
-    _pauses(batch, commands, after)
-    _tasks(batch, entry, pinned, now)
+        batch["run_changes"].append(_run_changes(batch, before, after, digest))
+    _tasks(batch, entry, pinned)
     _results(batch, before, after)
     _undo(batch, before, after)
-    _inbox(batch, commands, after)
-    _approvals(batch, commands, after)
+    for command in commands:
+        told_by = _TOLD.get(type(command))
+        if told_by is not None:
+            told_by(batch, command, after)
 
 
-def _moving_part(after: Snapshot, digest: bytes, now: datetime) -> dict[str, Any]:
-    return {
-        "state": after.state,
-        "status": after.status,
-        "open": after.open,
-        "revision": after.revision,
-        "transitions": after.transitions,
-        "visits": json.dumps(dict(after.visits), separators=(",", ":"), sort_keys=True),
-        "paused": after.paused,
-        "cancelling": after.cancelling,
-        "rollback_to": after.rollback_to,
-        "updated_at": now,
-        "journal_hash": digest,
-    }
+def _new_run(batch: Batch, new: NewRun, after: Snapshot, digest: bytes) -> w.NewRunRow:
+    return w.NewRunRow(
+        id=after.run_id,
+        tag=new.tag,
+        saga=after.saga,
+        version=after.version,
+        definition=new.pinned.definition,
+        queue=new.pinned.queue,
+        run_key=new.run_key,
+        input=after.input,
+        starter=after.starter,
+        created_at=batch.now,
+        state=after.state,
+        status=after.status,
+        open=after.open,
+        revision=after.revision,
+        transitions=after.transitions,
+        visits=_json(after.visits),
+        paused=after.paused,
+        cancelling=after.cancelling,
+        rollback_to=after.rollback_to,
+        entered_at=batch.now,
+        updated_at=batch.now,
+        ended_at=batch.now if after.ended else None,
+        journal_hash=digest,
+    )
 
 
-def _new_run(new: NewRun, after: Snapshot, digest: bytes, now: datetime) -> dict[str, Any]:
-    fixed = {
-        "id": after.run_id,
-        "tag": new.tag,
-        "saga": after.saga,
-        "version": after.version,
-        "input": after.input,
-        "definition": new.pinned.definition,
-        "queue": new.pinned.queue,
-        "run_key": new.run_key,
-        "starter": after.starter,
-        "created_at": now,
-        "entered_at": now,
-        "ended_at": now if after.ended else None,
-    }
-    return {**fixed, **_moving_part(after, digest, now)}
-
-
-def _run_changes(before: Snapshot, after: Snapshot, digest: bytes, now: datetime) -> dict[str, Any]:
+def _run_changes(batch: Batch, before: Snapshot, after: Snapshot, digest: bytes) -> w.RunRow:
     moved = before.transitions != after.transitions
     ended = after.ended and not before.ended
-    return {
-        "run": after.run_id,
-        **_moving_part(after, digest, now),
-        "entered_at_new": now if moved else None,
-        "ended_at_new": now if ended else None,
-    }
+    return w.RunRow(
+        after.state,
+        after.status,
+        after.open,
+        after.revision,
+        after.transitions,
+        _json(after.visits),
+        after.paused,
+        after.cancelling,
+        after.rollback_to,
+        batch.now if moved else None,
+        batch.now,
+        batch.now if ended else None,
+        digest,
+        after.run_id,
+    )
 
 
-def _pauses(batch: Batch, commands: Sequence[c.Command], after: Snapshot) -> None:
-    for command in commands:
-        if isinstance(command, c.Pause):
-            batch["pauses"].append({"run": after.run_id, "by": command.actor, "why": command.reason})
-        elif isinstance(command, c.Resume):
-            batch["pauses"].append({"run": after.run_id, "by": None, "why": None})
-
-
-def _tasks(batch: Batch, entry: Entry, pinned: Pinned, now: datetime) -> None:
+def _tasks(batch: Batch, entry: Entry, pinned: Pinned) -> None:
     old = {task.name: task for task in entry.before.tasks}
     new = {task.name: task for task in entry.decision.after.tasks}
-    forgiven = _forgiven(entry)
-    batch["tasks_gone"] += [{"ta": name} for name in old if name not in new]
+    batch["tasks_gone"] += [w.TaskGone(name) for name in old if name not in new]
     for name, task in new.items():
         if name not in old:
-            batch["tasks"].append(_new_task(task, entry.run_id, pinned, now))
+            batch["tasks"].append(_new_task(batch, task, entry.run_id, pinned))
         elif task is not old[name] and task != old[name]:
-            batch["task_changes"].append(_task_changes(old[name], task, now, forgiven=name in forgiven))
+            batch["task_changes"].append(_task_changes(batch, old[name], task, forgiven=name in _forgiven(entry)))
 
 
 def _forgiven(entry: Entry) -> set[str]:
@@ -118,141 +120,170 @@ def _forgiven(entry: Entry) -> set[str]:
     return {command.task for command in entry.decision.commands if isinstance(command, decided)}
 
 
-def _task_part(task: Task) -> dict[str, Any]:
-    """What decisions change. The attempt is one of it: a task can be recorded already leased."""
+def _new_task(batch: Batch, task: Task, run_id: str, pinned: Pinned) -> w.NewTaskRow:
+    code, text, outcome = _parked(task)
+    return w.NewTaskRow(
+        task.name,
+        run_id,
+        task.kind,
+        task.state,
+        task.visit,
+        task.position,
+        pinned.queue,
+        pinned.host,
+        pinned.definition,
+        task.outcome,
+        task.about,
+        batch.time(task.due_at),
+        batch.time(task.resumes_at),
+        task.attempt,
+        task.leased_by,
+        batch.now if task.leased_by else None,
+        task.failures,
+        0,
+        task.lost_by,
+        task.lost_dead,
+        task.ending,
+        code,
+        text,
+        outcome,
+        task.error,
+    )
+
+
+def _task_changes(batch: Batch, old: Task, new: Task, *, forgiven: bool) -> w.TaskRow:
+    code, text, outcome = _parked(new)
+    return w.TaskRow(
+        batch.time(new.due_at),
+        batch.time(new.resumes_at),
+        new.attempt,
+        new.leased_by,
+        batch.now if new.leased_by and new.attempt != old.attempt else None,
+        new.failures,
+        forgiven,
+        new.lost_by,
+        new.lost_dead,
+        new.ending,
+        code,
+        text,
+        outcome,
+        new.error,
+        new.name,
+    )
+
+
+def _parked(task: Task) -> tuple[str, str, str] | tuple[None, None, None]:
     parked = task.parked
-    return {
-        "due_at": task.due_at,
-        "resumes_at": task.resumes_at,
-        "attempt": task.attempt,
-        "leased_by": task.leased_by,
-        "failures": task.failures,
-        "lost_by": task.lost_by,
-        "lost_dead": task.lost_dead,
-        "ending": task.ending,
-        "error": task.error,
-        "parked_code": parked and parked.code,
-        "parked_text": parked and parked.text,
-        "parked_outcome": parked and parked.outcome,
-    }
-
-
-def _new_task(task: Task, run_id: str, pinned: Pinned, now: datetime) -> dict[str, Any]:
-    return {
-        "name": task.name,
-        "run_id": run_id,
-        "kind": task.kind,
-        "state": task.state,
-        "visit": task.visit,
-        "position": task.position,
-        "queue": pinned.queue,
-        "host": pinned.host,
-        "definition": pinned.definition,
-        "outcome": task.outcome,
-        "about": task.about,
-        "crashes": 0,
-        "leased_at": now if task.leased_by else None,
-        **_task_part(task),
-    }
-
-
-def _task_changes(old: Task, new: Task, now: datetime, *, forgiven: bool) -> dict[str, Any]:
-    leased_at = now if new.leased_by and new.attempt != old.attempt else None
-    return {"ta": new.name, "forgiven": forgiven, "leased_at_new": leased_at, **_task_part(new)}
+    return (parked.code, parked.text, parked.outcome) if parked else (None, None, None)
 
 
 def _results(batch: Batch, before: Snapshot, after: Snapshot) -> None:
+    old = before.results
+    if after.results is old:
+        return
     for position, result in enumerate(after.results, start=1):
-        if position > len(before.results):
-            batch["results"].append(
-                {
-                    "run_id": after.run_id,
-                    "position": position,
-                    "state": result.state,
-                    "visit": result.visit,
-                    "source": result.source,
-                    "value": result.value,
-                    "revision": result.revision,
-                    "undone": result.undone,
-                }
-            )
-        elif result.undone != before.results[position - 1].undone:
-            batch["results_undone"].append({"r": after.run_id, "po": position, "undone": result.undone})
+        if position > len(old):
+            kept = (result.state, result.visit, result.source, result.value, result.revision, result.undone)
+            batch["results"].append(w.ResultRow(after.run_id, position, *kept))
+        elif result.undone != old[position - 1].undone:
+            batch["results_undone"].append(w.ResultUndone(result.undone, after.run_id, position))
 
 
 def _undo(batch: Batch, before: Snapshot, after: Snapshot) -> None:
+    old = before.undo
+    if after.undo is old:
+        return
     for i, entry in enumerate(after.undo):
-        if i >= len(before.undo):
-            batch["undo"].append(
-                {
-                    "run_id": after.run_id,
-                    "position": entry.position,
-                    "state": entry.state,
-                    "visit": entry.visit,
-                    "task": entry.task,
-                    "revision": entry.revision,
-                    "status": entry.status,
-                }
-            )
-        elif entry.status != before.undo[i].status:
-            batch["undo_changes"].append({"r": after.run_id, "po": entry.position, "status": entry.status})
+        if i >= len(old):
+            kept = (entry.position, entry.state, entry.visit, entry.task, entry.revision, entry.status)
+            batch["undo"].append(w.UndoRow(after.run_id, *kept))
+        elif entry.status != old[i].status:
+            batch["undo_changes"].append(w.UndoChange(entry.status, after.run_id, entry.position))
 
 
-def _inbox(batch: Batch, commands: Sequence[c.Command], after: Snapshot) -> None:
-    for command in commands:
-        match command:
-            case c.KeepEvent():
-                batch["inbox"].append(_event_row(after.run_id, command, command.payload, command.actor, "waiting"))
-            case c.NoteEvent(dedup_key=key, fate=fate) if key is not None:
-                batch["inbox"].append(_event_row(after.run_id, command, "", "", fate))
-            case c.TakeEvent(number=number, fate=fate):
-                batch["inbox_changes"].append({"r": after.run_id, "nu": number, "fate": fate})
-            case _:
-                pass
+def _paused(batch: Batch, command: c.Pause, after: Snapshot) -> None:
+    batch["pauses"].append(w.PauseRow(command.actor, command.reason, after.run_id))
 
 
-def _event_row(run_id: str, command: c.KeepEvent | c.NoteEvent, payload: str, actor: str, fate: str) -> dict[str, Any]:
-    return {
-        "run_id": run_id,
-        "number": command.number,
-        "name": command.name,
-        "payload": payload,
-        "actor": actor,
-        "source": command.source,
-        "dedup_key": command.dedup_key,
-        "fate": fate,
-    }
+def _resumed(batch: Batch, _command: c.Resume, after: Snapshot) -> None:
+    batch["pauses"].append(w.PauseRow(None, None, after.run_id))
 
 
-def _approvals(batch: Batch, commands: Sequence[c.Command], after: Snapshot) -> None:
-    for command in commands:
-        match command:
-            case c.OpenApproval(gate=gate):
-                batch["approvals"].append(_new_gate(gate, after.run_id))
-            case c.CountVote(task=task, vote=vote):
-                batch["votes"].append(
-                    {"task": task, "actor": vote.actor, "approved": vote.approved, "reason": vote.reason, "at": vote.at}
-                )
-            case c.WidenGate(task=task):
-                assert after.gate is not None, "a gate that was widened is open"
-                batch["approvals_widened"].append({"ta": task, "roles": json.dumps(after.gate.roles)})
-            case c.CloseApproval(task=task, outcome=outcome):
-                batch["approvals_closed"].append({"ta": task, "outcome": outcome})
-            case _:
-                pass
+def _kept(batch: Batch, command: c.KeepEvent, after: Snapshot) -> None:
+    batch["inbox"].append(_event(after.run_id, command, command.payload, command.actor, "waiting"))
 
 
-def _new_gate(gate: OpenGate, run_id: str) -> dict[str, Any]:
-    return {
-        "task": gate.task,
-        "run_id": run_id,
-        "state": gate.state,
-        "roles": json.dumps(gate.roles),
-        "need": gate.need,
-        "digest": gate.digest,
-        "shows": gate.shows,
-        "not_starter": gate.not_starter,
-        "opened_at": gate.opened_at,
-        "expires_at": gate.expires_at,
-        "outcome": None,
-    }
+def _noted(batch: Batch, command: c.NoteEvent, after: Snapshot) -> None:
+    """One that was taken at once: only its key is remembered."""
+    if command.dedup_key is not None:
+        batch["inbox"].append(_event(after.run_id, command, "", "", command.fate))
+
+
+def _event(run_id: str, command: c.KeepEvent | c.NoteEvent, payload: str, actor: str, fate: str) -> w.InboxRow:
+    return w.InboxRow(
+        run_id=run_id,
+        number=command.number,
+        name=command.name,
+        payload=payload,
+        actor=actor,
+        source=command.source,
+        dedup_key=command.dedup_key,
+        fate=fate,
+    )
+
+
+def _taken(batch: Batch, command: c.TakeEvent, after: Snapshot) -> None:
+    batch["inbox_changes"].append(w.InboxChange(command.fate, after.run_id, command.number))
+
+
+def _opened(batch: Batch, command: c.OpenApproval, after: Snapshot) -> None:
+    gate = command.gate
+    batch["approvals"].append(
+        w.ApprovalRow(
+            task=gate.task,
+            run_id=after.run_id,
+            state=gate.state,
+            roles=_json(gate.roles),
+            need=gate.need,
+            digest=gate.digest,
+            shows=gate.shows,
+            not_starter=gate.not_starter,
+            opened_at=batch.time(gate.opened_at),
+            expires_at=batch.time(gate.expires_at),
+        )
+    )
+
+
+def _counted(batch: Batch, command: c.CountVote, _after: Snapshot) -> None:
+    vote = command.vote
+    batch["votes"].append(w.VoteRow(command.task, vote.actor, vote.approved, vote.reason, batch.time(vote.at)))
+
+
+def _widened(batch: Batch, command: c.WidenGate, after: Snapshot) -> None:
+    assert after.gate is not None, "a gate that was widened is open"
+    batch["approvals_widened"].append(w.ApprovalWidened(_json(after.gate.roles), command.task))
+
+
+def _closed(batch: Batch, command: c.CloseApproval, _after: Snapshot) -> None:
+    batch["approvals_closed"].append(w.ApprovalClosed(command.outcome, command.task))
+
+
+_TOLD: Final[Mapping[type[c.Command], Callable[[Batch, Any, Snapshot], None]]] = {
+    c.Pause: _paused,
+    c.Resume: _resumed,
+    c.KeepEvent: _kept,
+    c.NoteEvent: _noted,
+    c.TakeEvent: _taken,
+    c.OpenApproval: _opened,
+    c.CountVote: _counted,
+    c.WidenGate: _widened,
+    c.CloseApproval: _closed,
+}
+"""Commands that say more than the snapshots do."""
+
+
+def _json(value: Any) -> str:  # noqa: ANN401  any JSON value
+    return _ENCODER.encode(value).decode()
+
+
+_ENCODER: Final = Encoder(order="deterministic")

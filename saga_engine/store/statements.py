@@ -1,85 +1,72 @@
-"""The statements of T2, built once, in the order in which they are executed: each takes a list of rows."""
+"""The statements of T2, built once, in the order in which they are executed: each takes a list of rows of its kind."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam, delete, func, insert, update
 
 from saga_engine.store import schema as s
+from saga_engine.store import written as w
 from saga_engine.store.many import Many
 
 
-def _changes(table: sa.Table, columns: tuple[str, ...], **more: sa.ColumnElement[Any]) -> sa.Update:
-    """An update that takes the new value of each of *columns* under its own name."""
-    return update(table).values({**{name: bindparam(name) for name in columns}, **more})
+def _changes(table: sa.Table, row: type[Any], **more: sa.ColumnElement[Any]) -> sa.Update:
+    """An update that sets each column that a value of *row* is named after."""
+    named: dict[str, Any] = {name: bindparam(name) for name in row._fields if name in table.c}
+    return update(table).values({**named, **more})
 
 
-_RUN = (
-    "state",
-    "status",
-    "open",
-    "revision",
-    "transitions",
-    "visits",
-    "paused",
-    "cancelling",
-    "rollback_to",
-    "updated_at",
-    "journal_hash",
-)
-_TASK = (
-    "due_at",
-    "resumes_at",
-    "attempt",
-    "leased_by",
-    "failures",
-    "lost_by",
-    "lost_dead",
-    "ending",
-    "error",
-    "parked_code",
-    "parked_text",
-    "parked_outcome",
-)
+def _held(name: str, column: sa.Column[Any]) -> sa.ColumnElement[Any]:
+    """The value *name*, or what is there where it is null."""
+    return func.coalesce(bindparam(name, type_=column.type), column)
+
+
+_FORGIVEN: Final = sa.case((bindparam("forgiven", type_=sa.Boolean), sa.literal_column("0")), else_=s.tasks.c.crashes)
+_RUN: Final = s.runs.c.id == bindparam("run")
+_TASK: Final = s.tasks.c.name == bindparam("task")
+_GATE: Final = s.approvals.c.task == bindparam("gate")
+
+
+def _place(table: sa.Table, number: str = "position") -> sa.ColumnElement[bool]:
+    return sa.and_(table.c.run_id == bindparam("run"), table.c[number] == bindparam("place"))
+
 
 # Every update and delete finds its row by a primary key.
-_STATEMENTS: Mapping[str, sa.Insert | sa.Update | sa.Delete] = {
-    "runs": insert(s.runs),
-    "run_changes": _changes(
-        s.runs,
-        _RUN,
-        entered_at=func.coalesce(bindparam("entered_at_new", type_=s.Moment), s.runs.c.entered_at),
-        ended_at=func.coalesce(bindparam("ended_at_new", type_=s.Moment), s.runs.c.ended_at),
-    ).where(s.runs.c.id == bindparam("run")),
-    "pauses": update(s.runs)
-    .where(s.runs.c.id == bindparam("run"))
-    .values(paused_by=bindparam("by"), paused_reason=bindparam("why")),
-    "journal": insert(s.journal),
-    "tasks_gone": delete(s.tasks).where(s.tasks.c.name == bindparam("ta")),
-    "task_changes": _changes(
-        s.tasks,
-        _TASK,
-        leased_at=func.coalesce(bindparam("leased_at_new", type_=s.Moment), s.tasks.c.leased_at),
-        crashes=sa.case((bindparam("forgiven", type_=sa.Boolean), sa.literal_column("0")), else_=s.tasks.c.crashes),
-    ).where(s.tasks.c.name == bindparam("ta")),
-    "tasks": insert(s.tasks),
-    "results": insert(s.results),
-    "results_undone": _changes(s.results, ("undone",)).where(
-        s.results.c.run_id == bindparam("r"), s.results.c.position == bindparam("po")
+_STATEMENTS: Final[Mapping[str, tuple[type[Any], sa.Insert | sa.Update | sa.Delete]]] = {
+    "runs": (w.NewRunRow, insert(s.runs)),
+    "run_changes": (
+        w.RunRow,
+        _changes(
+            s.runs,
+            w.RunRow,
+            entered_at=_held("entered_at_new", s.runs.c.entered_at),
+            ended_at=_held("ended_at_new", s.runs.c.ended_at),
+        ).where(_RUN),
     ),
-    "undo": insert(s.undo),
-    "undo_changes": _changes(s.undo, ("status",)).where(
-        s.undo.c.run_id == bindparam("r"), s.undo.c.position == bindparam("po")
+    "pauses": (
+        w.PauseRow,
+        update(s.runs).values(paused_by=bindparam("by"), paused_reason=bindparam("why")).where(_RUN),
     ),
-    "inbox": insert(s.inbox),
-    "inbox_changes": _changes(s.inbox, ("fate",)).where(
-        s.inbox.c.run_id == bindparam("r"), s.inbox.c.number == bindparam("nu")
+    "journal": (w.JournalRow, insert(s.journal)),
+    "tasks_gone": (w.TaskGone, delete(s.tasks).where(_TASK)),
+    "task_changes": (
+        w.TaskRow,
+        _changes(s.tasks, w.TaskRow, leased_at=_held("leased_at_new", s.tasks.c.leased_at), crashes=_FORGIVEN).where(
+            _TASK
+        ),
     ),
-    "approvals": insert(s.approvals),
-    "approvals_widened": _changes(s.approvals, ("roles",)).where(s.approvals.c.task == bindparam("ta")),
-    "votes": insert(s.votes),
-    "approvals_closed": _changes(s.approvals, ("outcome",)).where(s.approvals.c.task == bindparam("ta")),
+    "tasks": (w.NewTaskRow, insert(s.tasks)),
+    "results": (w.ResultRow, insert(s.results)),
+    "results_undone": (w.ResultUndone, _changes(s.results, w.ResultUndone).where(_place(s.results))),
+    "undo": (w.UndoRow, insert(s.undo)),
+    "undo_changes": (w.UndoChange, _changes(s.undo, w.UndoChange).where(_place(s.undo))),
+    "inbox": (w.InboxRow, insert(s.inbox)),
+    "inbox_changes": (w.InboxChange, _changes(s.inbox, w.InboxChange).where(_place(s.inbox, "number"))),
+    "approvals": (w.ApprovalRow, insert(s.approvals)),
+    "approvals_widened": (w.ApprovalWidened, _changes(s.approvals, w.ApprovalWidened).where(_GATE)),
+    "votes": (w.VoteRow, insert(s.votes)),
+    "approvals_closed": (w.ApprovalClosed, _changes(s.approvals, w.ApprovalClosed).where(_GATE)),
 }
 
-WRITES: Mapping[str, Many] = {name: Many(statement) for name, statement in _STATEMENTS.items()}
+WRITES: Final[Mapping[str, Many]] = {name: Many(made, row._fields) for name, (row, made) in _STATEMENTS.items()}

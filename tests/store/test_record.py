@@ -294,6 +294,6 @@ def test_whatever_a_run_has_is_read_again_as_it_was_decided(world: World) -> Non
         answers = db.execute(sa.select(votes.c.actor, votes.c.approved, votes.c.reason).order_by(votes.c.actor)).all()
         undone = db.execute(sa.select(results.c.source).where(results.c.undone)).scalars().all()
     assert [tuple(row) for row in events] == [("go", "1", "taken"), ("hurry", "2", "ignored")]
-    assert [tuple(row) for row in gates] == [('["dba", "lead"]', "approved")]
+    assert [tuple(row) for row in gates] == [('["dba","lead"]', "approved")]
     assert [tuple(row) for row in answers] == [("ann", True, "looks right"), ("eve", True, "")]
     assert sorted(undone) == ["check", "copy"]
