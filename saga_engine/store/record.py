@@ -10,12 +10,12 @@ event and the commands that explain it.
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam, select
 
+from saga_engine.domain.frozen import Value
 from saga_engine.domain.snapshot import Snapshot
 from saga_engine.failpoints import hit
 from saga_engine.store import schema as s
@@ -47,8 +47,7 @@ def record(db: sa.Connection, entries: Sequence[Entry], now: datetime) -> list[E
     return moved
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Value):
     """A locked run as it stands now, with its open tasks' fences."""
 
     revision: int
@@ -81,11 +80,11 @@ def _lock(db: sa.Connection, ids: list[str]) -> dict[str, Head]:
     fences: dict[str, dict[str, tuple[int, str | None]]] = defaultdict(dict)
     tasks = db.execute(_LOCK_TASKS, {"ids": ids}).all()
     hit("store.record.tasks_locked")
-    for task in tasks:
-        fences[task.run_id][task.name] = (task.attempt, task.leased_by)
+    for name, run_id, attempt, leased_by in tasks:
+        fences[run_id][name] = (attempt, leased_by)
     return {
-        row.id: Head(row.revision, row.journal_hash, Pinned(row.definition, row.queue, row.host), fences[row.id])
-        for row in rows
+        run_id: Head(revision, digest, Pinned(definition, queue, host), fences[run_id])
+        for run_id, revision, digest, definition, queue, host in rows
     }
 
 

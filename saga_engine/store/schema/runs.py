@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from saga_engine.store.schema.base import Moment, Name, metadata, one_of, run
+from saga_engine.store.schema.base import Moment, Name, among, metadata, one_of, run
 
 store = sa.Table(
     "saga_store",
@@ -68,7 +68,7 @@ runs = sa.Table(
     # Hash of the journal's last line; with revision it pins the chain's head and length.
     sa.Column("journal_hash", sa.LargeBinary, nullable=False),
     one_of("status", "running", "waiting", "parked", "completed", "rolled_back", "cancelled", "failed"),
-    sa.CheckConstraint("(ended_at IS NULL) = (status IN ('running', 'waiting', 'parked'))", name="ended"),
+    sa.CheckConstraint(f"(ended_at IS NULL) = ({among('status', 'running', 'waiting', 'parked')})", name="ended"),
     sa.CheckConstraint("revision >= 1", name="revision"),
     sa.Index("ix_saga_runs_saga_created", "saga", "id"),
     sa.Index(
@@ -130,7 +130,7 @@ tasks = sa.Table(
     sa.Column("progress", sa.Text),
     sa.Column("heard_at", Moment),
     one_of("kind", "leaving", "entering", "step", "undo", "wait", "gate", "timer", "event"),
-    sa.CheckConstraint("ending IS NULL OR ending IN ('retry', 'leave', 'park')", name="ending"),
+    one_of("ending", "retry", "leave", "park"),
     sa.CheckConstraint("leased_by IS NULL OR attempt > 0", name="leased"),
     sa.CheckConstraint("lost_by IS NULL OR leased_by IS NULL OR attempt > 1", name="lost"),
     sa.CheckConstraint("parked_code IS NULL OR (due_at IS NULL AND leased_by IS NULL)", name="parked"),

@@ -98,7 +98,7 @@ approvals = sa.Table(
     sa.Column("expires_at", Moment, nullable=False),
     # Null while it is open; set once by the decision that closes it.
     sa.Column("outcome", sa.Text),
-    sa.CheckConstraint("outcome IS NULL OR outcome IN ('approved', 'rejected', 'expired', 'void')", name="outcome"),
+    one_of("outcome", "approved", "rejected", "expired", "void"),
     sa.Index("ix_saga_approvals_run_id", "run_id"),
     sa.Index(
         "ix_saga_approvals_open",

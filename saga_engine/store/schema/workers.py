@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from saga_engine.store.schema.base import Moment, metadata, run
+from saga_engine.store.schema.base import Moment, metadata, one_of, run
 
 incarnations = sa.Table(
     "saga_incarnations",
@@ -30,7 +30,7 @@ incarnations = sa.Table(
     sa.Column("ended_at", Moment),
     sa.Column("ended_how", sa.Text),
     sa.CheckConstraint("(ended_at IS NULL) = (ended_how IS NULL)", name="ended"),
-    sa.CheckConstraint("ended_how IS NULL OR ended_how IN ('released', 'dead', 'expired')", name="ended_how"),
+    one_of("ended_how", "released", "dead", "expired"),
     sa.Index(
         "ix_saga_incarnations_live",
         "lease_until",

@@ -14,6 +14,10 @@ branch_labels = None
 depends_on = None
 
 
+def _among(column: str, *values: str) -> str:
+    return " OR ".join(f"{column} = '{value}'" for value in values)
+
+
 def upgrade() -> None:
     """Make all tables."""
     _store()
@@ -76,10 +80,11 @@ def _runs() -> None:
         sa.Column("ended_at", Moment(), nullable=True),
         sa.Column("journal_hash", sa.LargeBinary(), nullable=False),
         sa.CheckConstraint(
-            "(ended_at IS NULL) = (status IN ('running', 'waiting', 'parked'))", name=op.f("ck_saga_runs_ended")
+            f"(ended_at IS NULL) = ({_among('status', 'running', 'waiting', 'parked')})",
+            name=op.f("ck_saga_runs_ended"),
         ),
         sa.CheckConstraint(
-            "status IN ('running', 'waiting', 'parked', 'completed', 'rolled_back', 'cancelled', 'failed')",
+            _among("status", "running", "waiting", "parked", "completed", "rolled_back", "cancelled", "failed"),
             name=op.f("ck_saga_runs_status"),
         ),
         sa.CheckConstraint("revision >= 1", name=op.f("ck_saga_runs_revision")),
@@ -123,9 +128,9 @@ def _tasks() -> None:
         sa.Column("checkpoint", sa.Text(), nullable=True),
         sa.Column("progress", sa.Text(), nullable=True),
         sa.Column("heard_at", Moment(), nullable=True),
-        sa.CheckConstraint("ending IS NULL OR ending IN ('retry', 'leave', 'park')", name=op.f("ck_saga_tasks_ending")),
+        sa.CheckConstraint(_among("ending", "retry", "leave", "park"), name=op.f("ck_saga_tasks_ending")),
         sa.CheckConstraint(
-            "kind IN ('leaving', 'entering', 'step', 'undo', 'wait', 'gate', 'timer', 'event')",
+            _among("kind", "leaving", "entering", "step", "undo", "wait", "gate", "timer", "event"),
             name=op.f("ck_saga_tasks_kind"),
         ),
         sa.CheckConstraint("leased_by IS NULL OR attempt > 0", name=op.f("ck_saga_tasks_leased")),
@@ -172,7 +177,8 @@ def _results() -> None:
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
         sa.CheckConstraint(
-            "status IN ('started', 'done', 'undone', 'skipped', 'dropped', 'sealed')", name=op.f("ck_saga_undo_status")
+            _among("status", "started", "done", "undone", "skipped", "dropped", "sealed"),
+            name=op.f("ck_saga_undo_status"),
         ),
         sa.ForeignKeyConstraint(["run_id"], ["saga_runs.id"], name=op.f("fk_saga_undo_run_id")),
         sa.PrimaryKeyConstraint("run_id", "position", name=op.f("pk_saga_undo")),
@@ -199,7 +205,8 @@ def _events() -> None:
         sa.Column("dedup_key", sa.Text(), nullable=True),
         sa.Column("fate", sa.Text(), nullable=False),
         sa.CheckConstraint(
-            "fate IN ('waiting', 'taken', 'ignored', 'skipped', 'expired', 'ended')", name=op.f("ck_saga_inbox_fate")
+            _among("fate", "waiting", "taken", "ignored", "skipped", "expired", "ended"),
+            name=op.f("ck_saga_inbox_fate"),
         ),
         sa.ForeignKeyConstraint(["run_id"], ["saga_runs.id"], name=op.f("fk_saga_inbox_run_id")),
         sa.PrimaryKeyConstraint("run_id", "number", name=op.f("pk_saga_inbox")),
@@ -233,7 +240,7 @@ def _approvals() -> None:
         sa.Column("expires_at", Moment(), nullable=False),
         sa.Column("outcome", sa.Text(), nullable=True),
         sa.CheckConstraint(
-            "outcome IS NULL OR outcome IN ('approved', 'rejected', 'expired', 'void')",
+            _among("outcome", "approved", "rejected", "expired", "void"),
             name=op.f("ck_saga_approvals_outcome"),
         ),
         sa.ForeignKeyConstraint(["run_id"], ["saga_runs.id"], name=op.f("fk_saga_approvals_run_id")),
@@ -271,7 +278,7 @@ def _workers() -> None:
         sa.Column("ended_at", Moment(), nullable=True),
         sa.Column("ended_how", sa.Text(), nullable=True),
         sa.CheckConstraint(
-            "ended_how IS NULL OR ended_how IN ('released', 'dead', 'expired')",
+            _among("ended_how", "released", "dead", "expired"),
             name=op.f("ck_saga_incarnations_ended_how"),
         ),
         sa.CheckConstraint("(ended_at IS NULL) = (ended_how IS NULL)", name=op.f("ck_saga_incarnations_ended")),
