@@ -1,7 +1,8 @@
 """The next snapshot out of the old one and one command. With the journal's commands this replays a run."""
 
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from saga_engine.domain import commands as c
 from saga_engine.domain.frozen import copied, put, replace
@@ -24,19 +25,7 @@ def apply(run: Snapshot, command: c.Command) -> None:
 
     Only the fields themselves are set; what they hold is never changed, for other snapshots share it.
     """
-    match command:
-        case c.AddTask() | c.CloseTask() | c.SetDue() | c.EndAttempt() | c.RaiseAttempt() | c.Park():
-            put(run, "tasks", _tasks(run, command))
-        case c.PushUndo() | c.SetUndo():
-            _undo(run, command)
-        case c.Move() | c.OpenState() | c.BeginRollback() | c.Pause() | c.Resume() | c.Finish():
-            _run(run, command)
-        case c.AddResult() | c.ForgetResults():
-            put(run, "results", _results(run, command))
-        case c.KeepEvent() | c.NoteEvent() | c.TakeEvent():
-            put(run, "inbox", _inbox(run, command))
-        case _:  # the types leave the gate's: a new command breaks the build until it is handled
-            put(run, "gate", _gate(run, command))
+    APPLIED[type(command)](run, command)
 
 
 def settled(run: Snapshot) -> Snapshot:
@@ -61,46 +50,61 @@ def live_status(run: Snapshot) -> Status:
     return "waiting" if head is not None and head.kind in ("wait", "gate") else "running"
 
 
-def _run(run: Snapshot, command: c.Move | c.OpenState | c.BeginRollback | c.Pause | c.Resume | c.Finish) -> None:
-    match command:
-        case c.Move(target=target, visit=visit):
-            _put(run, state=target, open=False, transitions=run.transitions + 1, visits={**run.visits, target: visit})
-        case c.OpenState():
-            put(run, "open", True)  # noqa: FBT003  a value, no flag
-        case c.BeginRollback(cancelling=cancelling, to=to):
-            _put(run, cancelling=run.cancelling or cancelling, rollback_to=to)
-        case c.Pause():
-            _put(run, paused=True, tasks=tuple(map(_paused, run.tasks)))
-        case c.Resume():
-            _put(run, paused=False, tasks=tuple(map(_resumed, run.tasks)))
-        case _:
-            put(run, "status", command.status)
+def held(run: Snapshot, due_at: datetime | None) -> tuple[datetime | None, datetime | None]:
+    """``(due_at, resumes_at)`` for a task that comes due at *due_at*: a paused run keeps it for later."""
+    return (None, due_at) if run.paused else (due_at, None)
 
 
-def _put(run: Snapshot, **values: Any) -> None:  # noqa: ANN401  a value of any field
-    for name, value in values.items():
-        put(run, name, value)
+def _move(run: Snapshot, move: c.Move) -> None:
+    put(run, "state", move.target)
+    put(run, "open", False)  # noqa: FBT003  a value, no flag
+    put(run, "transitions", run.transitions + 1)
+    put(run, "visits", {**run.visits, move.target: move.visit})
 
 
-def _tasks(
-    run: Snapshot, command: c.AddTask | c.CloseTask | c.SetDue | c.EndAttempt | c.RaiseAttempt | c.Park
-) -> tuple[Task, ...]:
-    match command:
-        case c.AddTask(task=task):
-            return (*run.tasks, task)
-        case c.CloseTask(task=name):
-            return tuple([task for task in run.tasks if task.name != name])
-        case _:
-            return tuple([_changed(run, task, command) if task.name == command.task else task for task in run.tasks])
+def _open(run: Snapshot, _: c.OpenState) -> None:
+    put(run, "open", True)  # noqa: FBT003  a value, no flag
+
+
+def _turn_back(run: Snapshot, turn: c.BeginRollback) -> None:
+    put(run, "cancelling", run.cancelling or turn.cancelling)
+    put(run, "rollback_to", turn.to)
+
+
+def _pause(run: Snapshot, _: c.Pause) -> None:
+    put(run, "paused", True)  # noqa: FBT003  a value, no flag
+    put(run, "tasks", tuple(map(_paused, run.tasks)))
+
+
+def _resume(run: Snapshot, _: c.Resume) -> None:
+    put(run, "paused", False)  # noqa: FBT003  a value, no flag
+    put(run, "tasks", tuple(map(_resumed, run.tasks)))
+
+
+def _finish(run: Snapshot, finish: c.Finish) -> None:
+    put(run, "status", finish.status)
+
+
+def _add(run: Snapshot, add: c.AddTask) -> None:
+    put(run, "tasks", (*run.tasks, add.task))
+
+
+def _close(run: Snapshot, close: c.CloseTask) -> None:
+    put(run, "tasks", tuple([task for task in run.tasks if task.name != close.task]))
+
+
+def _change(run: Snapshot, command: c.SetDue | c.EndAttempt | c.RaiseAttempt | c.Park) -> None:
+    tasks = [_changed(run, task, command) if task.name == command.task else task for task in run.tasks]
+    put(run, "tasks", tuple(tasks))
 
 
 def _changed(run: Snapshot, task: Task, command: c.SetDue | c.EndAttempt | c.RaiseAttempt | c.Park) -> Task:
     match command:
-        case c.RaiseAttempt(attempt=attempt):
-            return replace(task, attempt=max(task.attempt, attempt))
         case c.SetDue(due_at=due_at, failures=failures, error=error):
             due, later = held(run, due_at)
             return replace(_over(task), parked=None, due_at=due, resumes_at=later, failures=failures, error=error)
+        case c.RaiseAttempt(attempt=attempt):
+            return replace(task, attempt=max(task.attempt, attempt))
         case c.EndAttempt(then=then, due_at=due_at, failures=failures, error=error):
             asked_at = task.due_at or task.resumes_at  # due, also while paused: if its worker dies, another one asks
             return replace(task, ending=then, due_at=asked_at, resumes_at=due_at, failures=failures, error=error)
@@ -118,11 +122,6 @@ def _over(task: Task) -> Task:
     return replace(task, leased_by=None, ending=None, lost_by=None, lost_dead=False)
 
 
-def held(run: Snapshot, due_at: datetime | None) -> tuple[datetime | None, datetime | None]:
-    """``(due_at, resumes_at)`` for a task that comes due at *due_at*: a paused run keeps it for later."""
-    return (None, due_at) if run.paused else (due_at, None)
-
-
 def _paused(task: Task) -> Task:
     """Nobody claims it; a leased attempt runs on and is recorded, one that was lost while ending is asked about."""
     if task.due_at is None or task.leased_by is not None or task.ending is not None:
@@ -136,20 +135,23 @@ def _resumed(task: Task) -> Task:
     return replace(task, due_at=task.resumes_at, resumes_at=None)
 
 
-def _results(run: Snapshot, command: c.AddResult | c.ForgetResults) -> tuple[Result, ...]:
-    match command:
-        case c.AddResult(state=state, visit=visit, source=source, value=value):
-            return (*run.results, Result(state, visit, source, value, run.revision + 1))
-        case _:
-            return tuple(replace(r, undone=r.undone or r.revision > command.revision) for r in run.results)
+def _add_result(run: Snapshot, add: c.AddResult) -> None:
+    result = Result(add.state, add.visit, add.source, add.value, run.revision + 1)
+    put(run, "results", (*run.results, result))
 
 
-def _undo(run: Snapshot, command: c.PushUndo | c.SetUndo) -> None:
-    """The stack; with an undone step goes its result, but nothing that people sent meanwhile."""
-    if isinstance(command, c.PushUndo):
-        entry = UndoEntry(command.position, command.state, command.visit, command.task, run.revision + 1)
-        put(run, "undo", (*run.undo, entry))
-        return
+def _forget(run: Snapshot, forget: c.ForgetResults) -> None:
+    results = [replace(r, undone=r.undone or r.revision > forget.revision) for r in run.results]
+    put(run, "results", tuple(results))
+
+
+def _push_undo(run: Snapshot, push: c.PushUndo) -> None:
+    entry = UndoEntry(push.position, push.state, push.visit, push.task, run.revision + 1)
+    put(run, "undo", (*run.undo, entry))
+
+
+def _set_undo(run: Snapshot, command: c.SetUndo) -> None:
+    """With an undone step goes its result, but nothing that people sent meanwhile."""
     position, status = command.position, command.status
     undo = tuple([replace(entry, status=status) if entry.position == position else entry for entry in run.undo])
     put(run, "undo", undo)
@@ -162,25 +164,65 @@ def _came_of(result: Result, gone: set[tuple[str, int]]) -> bool:
     return (result.state, result.visit) in gone and not result.source.startswith("event:")
 
 
-def _inbox(run: Snapshot, command: c.KeepEvent | c.NoteEvent | c.TakeEvent) -> tuple[WaitingEvent, ...]:
-    match command:
-        case c.KeepEvent(number=number, name=name, payload=payload, actor=actor, source=source):
-            return (*run.inbox, WaitingEvent(number, name, payload, actor, source))
-        case c.NoteEvent():
-            return run.inbox
-        case _:
-            return tuple(event for event in run.inbox if event.number != command.number)
+def _keep_event(run: Snapshot, kept: c.KeepEvent) -> None:
+    event = WaitingEvent(kept.number, kept.name, kept.payload, kept.actor, kept.source)
+    put(run, "inbox", (*run.inbox, event))
 
 
-def _gate(run: Snapshot, command: c.OpenApproval | c.CountVote | c.WidenGate | c.CloseApproval) -> OpenGate | None:
-    match command:
-        case c.OpenApproval(gate=gate):
-            return gate
-        case c.CloseApproval():
-            return None
+def _note_event(run: Snapshot, _: c.NoteEvent) -> None:
+    """It waits for nothing: only the store remembers its key."""
+
+
+def _take_event(run: Snapshot, take: c.TakeEvent) -> None:
+    put(run, "inbox", tuple(event for event in run.inbox if event.number != take.number))
+
+
+def _open_gate(run: Snapshot, opened: c.OpenApproval) -> None:
+    put(run, "gate", opened.gate)
+
+
+def _count(run: Snapshot, count: c.CountVote) -> None:
+    gate = _gate(run)
+    put(run, "gate", replace(gate, votes=(*gate.votes, count.vote)))
+
+
+def _widen(run: Snapshot, widen: c.WidenGate) -> None:
+    gate = _gate(run)
+    put(run, "gate", replace(gate, roles=(*gate.roles, widen.role)))
+
+
+def _close_gate(run: Snapshot, _: c.CloseApproval) -> None:
+    put(run, "gate", None)
+
+
+def _gate(run: Snapshot) -> OpenGate:
     assert run.gate is not None, "only an open gate is voted at or widened"
-    match command:
-        case c.CountVote(vote=vote):
-            return replace(run.gate, votes=(*run.gate.votes, vote))
-        case _:
-            return replace(run.gate, roles=(*run.gate.roles, command.role))
+    return run.gate
+
+
+APPLIED: Final[Mapping[type[c.Command], Callable[[Snapshot, Any], None]]] = {
+    c.Move: _move,
+    c.OpenState: _open,
+    c.BeginRollback: _turn_back,
+    c.Pause: _pause,
+    c.Resume: _resume,
+    c.Finish: _finish,
+    c.AddTask: _add,
+    c.CloseTask: _close,
+    c.SetDue: _change,
+    c.EndAttempt: _change,
+    c.RaiseAttempt: _change,
+    c.Park: _change,
+    c.AddResult: _add_result,
+    c.ForgetResults: _forget,
+    c.PushUndo: _push_undo,
+    c.SetUndo: _set_undo,
+    c.KeepEvent: _keep_event,
+    c.NoteEvent: _note_event,
+    c.TakeEvent: _take_event,
+    c.OpenApproval: _open_gate,
+    c.CountVote: _count,
+    c.WidenGate: _widen,
+    c.CloseApproval: _close_gate,
+}
+"""What each command does. A test holds this against the type: a command without a line here is a bug."""

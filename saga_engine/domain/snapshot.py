@@ -162,7 +162,10 @@ class Snapshot(Value):
 
     def task(self, name: str) -> Task | None:
         """The open task of that name."""
-        return next((task for task in self.tasks if task.name == name), None)
+        for task in self.tasks:
+            if task.name == name:
+                return task
+        return None
 
     def due(self, now: datetime) -> bool:
         """True when a task is due that nobody holds."""
@@ -174,8 +177,15 @@ class Snapshot(Value):
 
     def head(self) -> Task | None:
         """The task of the line that is due, or waits."""
-        return min((task for task in self.tasks if task.position > 0), key=lambda task: task.position, default=None)
+        found: Task | None = None
+        for task in self.tasks:
+            if task.position > 0 and (found is None or task.position < found.position):
+                found = task
+        return found
 
     def entry(self, task: str) -> UndoEntry | None:
         """The undo entry that the step task *task* pushed."""
-        return next((entry for entry in self.undo if entry.task == task), None)
+        for entry in self.undo:
+            if entry.task == task:
+                return entry
+        return None

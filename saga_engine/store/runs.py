@@ -1,7 +1,7 @@
 """Runs as rows: read whole as snapshots, by one statement; looked up by what a person types."""
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -95,7 +95,7 @@ _HERE = select(runs.c.id).where(runs.c.id.in_(_IDS))
 _GONE = select(pruned.c.run_id.label("id")).where(pruned.c.run_id.in_(_IDS))
 
 
-def _snapshot(row: sa.Row[Any]) -> Snapshot:
+def _snapshot(row: Sequence[Any]) -> Snapshot:
     """The columns of ``_reading``, in their order: to ask for each by its name takes as long as to read it."""
     run_id, saga, version, given, starter, state, status, revision, transitions, is_open, *marks = row
     paused, cancelling, rollback_to, visits, digest, open_tasks, values, stack, waiting, gates, given_votes = marks

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import get_args
 
 import pytest
 
 from saga_engine.domain import codec
 from saga_engine.domain import events as e
+from saga_engine.domain.commands import Command
+from saga_engine.domain.evolve import APPLIED
 from saga_engine.domain.frozen import replace
 from saga_engine.domain.replay import Replay, differences
 from saga_engine.domain.snapshot import OpenGate, Snapshot, Task, Vote
@@ -122,3 +125,7 @@ def test_votes_of_one_moment_have_no_order() -> None:
     ann, bob = Vote("ann", approved=True, reason="", at=START), Vote("bob", approved=True, reason="", at=START)
     assert list(differences(replace(run, gate=gate(ann, bob)), replace(run, gate=gate(bob, ann)))) == []
     assert list(differences(replace(run, gate=gate(ann, bob)), replace(run, gate=gate(bob)))) != []
+
+
+def test_every_command_says_what_it_does_to_a_run() -> None:
+    assert set(APPLIED) == set(get_args(Command))
