@@ -1,7 +1,7 @@
 """Values that never change: events, commands, snapshots. A decision makes and copies dozens of them.
 
 They are ``msgspec`` structs, made, copied and written as JSON in C: a tenth of what frozen dataclasses cost
-(docs/decisions/0036).
+(docs/decisions/0040).
 """
 
 from copy import copy
