@@ -82,7 +82,7 @@ class Recorder:
             return runs.load(db, ids)
 
     def _together(self, batch: Sequence[tuple[Snapshot, e.Report]]) -> Outcome:
-        now = self.now = self._now()
+        now = self.now = self._door.store.now()
         entries = [Entry(run, report, self._decide(run, report, now)) for run, report in batch]
         moved = self._write([entry for entry in entries if entry.decision.commands])
         hit("runtime.recorder.recorded")
@@ -142,7 +142,3 @@ class Recorder:
         structlog.get_logger().warning("report.unrecordable", run=run.run_id, task=report.task, error=kind)
         text = f"{UNRECORDABLE}: {kind}"
         return self.record([(run, e.ActionFailed(report.task, report.attempt, report.incarnation, text, final=True))])
-
-    def _now(self) -> datetime:
-        with self._door.store.read() as db:
-            return self._door.store.clock(db)

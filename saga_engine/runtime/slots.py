@@ -18,6 +18,7 @@ from saga_engine.domain.definition.table import NOTICE_TIMEOUT, Run
 from saga_engine.runtime import executor
 from saga_engine.runtime.attempt import Attempt
 from saga_engine.runtime.deliver import Door
+from saga_engine.runtime.gathering import Gathering
 from saga_engine.runtime.hands import StoreHands
 from saga_engine.runtime.isolation.isolation import Isolation
 from saga_engine.runtime.isolation.process import Process
@@ -64,10 +65,7 @@ class Slots:
         self._processes: dict[Lease, Process] = {}
         """Those of them, and of the running, that can be killed."""
         self._threads = Threads(size)
-        self._gather = limits.batch_milliseconds / 1_000
-        self._began: set[Lease] = set()
-        """Those that began within this time and have not come back: steps that take no time come back together."""
-        self._gathered_at = 0.0
+        self.gathering = Gathering(limits.batch_milliseconds / 1_000)
 
     @property
     def free(self) -> int:
@@ -93,23 +91,11 @@ class Slots:
         """Run an attempt, in a process of its own where its saga asks for it, or a worker has died with it."""
         assert self.free > 0, "an attempt starts only where a slot is free"
         self._running[attempt.lease] = attempt
-        self._began.add(attempt.lease)
-        self._gathered_at = monotonic() + self._gather
+        self.gathering.began(attempt.lease)
         process = self._isolation.process(attempt, suspect=suspect)
         if process is not None:
             self._processes[attempt.lease] = process
         self._threads.submit(partial(self._run, attempt, process))
-
-    def gathers(self) -> float:
-        """For how many seconds another report is worth waiting for, before those that came are recorded.
-
-        None where all that began with them are back: a run alone never waits.
-        """
-        left = self._gathered_at - monotonic() if self._began else 0.0
-        if left > 0:
-            return left
-        self._began.clear()
-        return 0.0
 
     def has(self, lease: Lease) -> bool:
         """True while this attempt runs here and counts."""
@@ -129,7 +115,7 @@ class Slots:
 
     def finished(self, lease: Lease) -> bool:
         """Forget an attempt that came back; False when it had been given up, and its report counts no more."""
-        self._began.discard(lease)
+        self.gathering.back(lease)
         self._ending_since.pop(lease, None)
         self._given_up.pop(lease, None)
         self._processes.pop(lease, None)

@@ -128,7 +128,7 @@ class Worker:
                 came = self._slots.came.get(timeout=wait) if wait else self._slots.came.get_nowait()
                 if came is not None:
                     self._came_back(*came)
-                wait = self._slots.gathers()
+                wait = self._slots.gathering.seconds()
         except Empty:
             pass
         self._slots.ask_to_end(self._me.asked_to_end)

@@ -87,6 +87,11 @@ class Store(ABC):
     def clock(self, db: Connection) -> datetime:
         """The database's own time now, aware, in UTC: it moves on within a transaction."""
 
+    def now(self) -> datetime:
+        """The same outside of a transaction."""
+        with self.read() as db:
+            return self.clock(db)
+
     def ahead(self) -> timedelta:
         """By how much a clock was set forward that the store's time does not follow yet: timers wait (W18)."""
         return timedelta(0)
