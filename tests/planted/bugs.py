@@ -302,7 +302,7 @@ BUGS: Final[Mapping[str, Bug]] = {
             "        if dedup_key is not None and _known(door, run_id, sender.source, dedup_key):\n",
             '        if dedup_key == "":\n',
         ),
-        Edit("saga_engine.store.rows", '        "dedup_key": command.dedup_key,\n', '        "dedup_key": None,\n'),
+        Edit("saga_engine.store.rows", "        dedup_key=command.dedup_key,\n", "        dedup_key=None,\n"),
         first=40,
     ),
     "an event is lost at a move": found(
@@ -316,9 +316,7 @@ BUGS: Final[Mapping[str, Bug]] = {
     ),
     "an event stays when it was taken": found(
         ("events are consumed once", "the run comes to rest", "an ended run waits for nothing"),
-        Edit(
-            EVOLVE, "return tuple(event for event in run.inbox if event.number != command.number)", "return run.inbox"
-        ),
+        Edit(EVOLVE, "tuple(event for event in run.inbox if event.number != take.number)", "run.inbox"),
         first=61,
     ),
     "the digest is not compared": tested(
