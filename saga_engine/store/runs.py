@@ -54,8 +54,8 @@ def _reading(dialect: str) -> sa.Select[Any]:
     ]
     # Primary key of saga_runs.
     ids: sa.BindParameter[Any] = bindparam("ids", expanding=True)
-    columns = (runs.c[column] for column in _RUN)
-    return select(*columns, definitions.c.digest, *parts).join(definitions).where(runs.c.id.in_(ids))
+    columns: list[sa.ColumnElement[Any]] = [*(runs.c[column] for column in _RUN), definitions.c.digest, *parts]
+    return select(*columns).join(definitions).where(runs.c.id.in_(ids))
 
 
 _READING: Final = {dialect: _reading(dialect) for dialect in LISTS}
