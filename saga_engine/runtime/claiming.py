@@ -26,7 +26,7 @@ DEATH_SECONDS: Final = 0.1
 """How often the death locks of this host are tried: more often than the database is asked."""
 FINDINGS_SECONDS: Final = 10.0
 HINT_SECONDS: Final = 0.05
-"""Between two looks for which there was a hint only."""
+"""Between two looks for which there was a guess only: on SQLite a worker hears its own commits, too."""
 WINDOWS: Final = 4
 """Of so many leases a worker keeps its free slots free for one, where it sees a suspect that has to run alone."""
 
@@ -35,17 +35,18 @@ class Claiming:
     """The claims of one incarnation. *mine* answers what this process holds. Used by one thread."""
 
     def __init__(
-        self, store: Store, limits: Limits, me: Incarnation, menu: Menu, mine: Callable[[], Collection[Lease]]
+        self, store: Store, limits: Limits, me: Incarnation, menu: Menu, mine: Callable[[], Collection[Lease]], slots: int
     ) -> None:
         self.due = Due()
         """What the last look found, less what was taken."""
         self.backlog = False
         """More is due than this worker could take at its last look."""
         self._store, self._limits, self._me, self._menu, self._mine = store, limits, me, menu, mine
+        self._slots = slots
         self._keeper = Keeper(store, me.id, limits.renew_seconds)
         self._next_look = self._next_death = self._next_round = self._next_findings = 0.0
         self._last_look = 0.0
-        self._hinted = Flag()
+        self._guessed, self._said = Flag(), Flag()
         self._last_claim = 0.0
         self._timer_taken = True
         self._sure = True
@@ -76,9 +77,9 @@ class Claiming:
         """What could not be renewed meanwhile is not taken for dead at once."""
         self._keeper.store_was_away()
 
-    def hint(self) -> None:
-        """Something may have come due. From any thread."""
-        self._hinted.set()
+    def hint(self, said: bool) -> None:  # noqa: FBT001  an Ear's answer
+        """Something may have come due, because somebody *said* so, or as a guess. From any thread."""
+        (self._said if said else self._guessed).set()
 
     def soon(self, seconds: float = 0.0) -> None:
         """Something will be due in *seconds*."""
@@ -86,21 +87,22 @@ class Claiming:
 
     def seconds(self, free: int) -> float:
         """How long there is nothing to look for, with so many *free* slots."""
-        self._follow_hint()
+        self._follow_hints(free)
         wanted = self._next_look
         if self._starves(free):
             wanted = min(wanted, self._last_claim + GAP_SECONDS)
         return max(0.0, min(wanted, self._next_round) - monotonic())
 
-    def claim(self, free: int, size: int) -> list[Claimed] | None:
+    def claim(self, free: int) -> list[Claimed] | None:
         """Look, if it is time to, and lease what is due; None where it was not. Keeps house from time to time."""
         self._keep_house()
-        self._follow_hint()
-        starved = self._starves(free) and (free * 4 >= size or monotonic() >= self._last_claim + GAP_SECONDS)
+        self._follow_hints(free)
+        starved = self._starves(free) and (free * 4 >= self._slots or monotonic() >= self._last_claim + GAP_SECONDS)
         if monotonic() < self._next_look and not starved:
             return None
         self._last_look = monotonic()
-        self._hinted.clear()
+        self._guessed.clear()
+        self._said.clear()
         self._sure = self._me.renewals >= self._sure_from
         with self._store.read() as db:
             now = self._store.clock(db)
@@ -114,10 +116,15 @@ class Claiming:
         self._schedule(now)
         return taken
 
-    def _follow_hint(self) -> None:
-        """Look at once; on a store where others write all the time, as often as that may be."""
-        if self._hinted.is_set():
-            self._next_look = min(self._next_look, self._last_look + HINT_SECONDS)
+    def _follow_hints(self, free: int) -> None:
+        """Look at once for what is said to be due, while a worker is busy in batches; not too often for a guess."""
+        if self._said.is_set():
+            gap = 0.0 if free == self._slots else GAP_SECONDS
+        elif self._guessed.is_set():
+            gap = HINT_SECONDS
+        else:
+            return
+        self._next_look = min(self._next_look, self._last_look + gap)
 
     def _actions(self, free: int) -> list[Claimed]:
         """Actions for the free slots. A suspect runs alone: it may take its neighbours with it."""

@@ -17,6 +17,7 @@ from saga_engine.domain.snapshot import Snapshot
 from saga_engine.runtime.names import Names
 from saga_engine.runtime.payload import refuse_unstorable
 from saga_engine.runtime.registry import Registry
+from saga_engine.runtime.still import Still
 from saga_engine.settings import Limits
 from saga_engine.store import definitions, journal, runs
 from saga_engine.store.connect import Store, certain, reading, retrying
@@ -39,6 +40,7 @@ class Door:
         self.registry = registry
         self.limits = limits
         self.names = Names(store)
+        self.still = Still()
         self._pins: dict[str, int] = {}
         self.budget = Budget(
             transitions=limits.transitions_max,
@@ -99,8 +101,10 @@ class Door:
         except errors.OutcomeUnknown as doubt:
             # Whether it took: the lock waits until its transaction is over, then the journal line tells.
             written = certain(self.store, lambda db: journal.holds(db, entry, stamp[0]), doubt)
-        if written and entry.decision.after.due(stamp[0]):
-            self.store.tell_due()
+        if written:
+            self.still.tell(entry.decision.after)
+            if entry.decision.after.due(stamp[0]):
+                self.store.tell_due()
         return written
 
     def store_uuid(self) -> str:

@@ -16,7 +16,7 @@ from saga_engine import settings as settings_room
 from saga_engine.domain import events as e
 from saga_engine.domain.definition.saga import Saga
 from saga_engine.domain.definition.values import Event
-from saga_engine.runtime import ask, look, picture, reasons, starting, verify
+from saga_engine.runtime import ask, look, picture, reasons, starting, verify, waiting
 from saga_engine.runtime import prune as pruning
 from saga_engine.runtime import reconcile as reconciling
 from saga_engine.runtime.deliver import Door
@@ -168,6 +168,13 @@ class Engine:
     def get(self, run: str) -> RunView:
         """The run as it stands."""
         return look.run(self.door, self.door.names.resolve(run))
+
+    def wait(self, run: str, *, seconds: float | None = None) -> RunView:
+        """The run once it has ended, or goes on only with a person (``RunView.stands_still``); else after *seconds*.
+
+        Told at once of what this process records, a worker in a thread of it for one; else it looks, ever less often.
+        """
+        return waiting.until_still(self.door, self.door.names.resolve(run), seconds)
 
     def picture(self, run: str, *, ascii_only: bool = False) -> PictureView:
         """The run with its path, what lies ahead, what can be undone, and the newest of its history."""

@@ -63,6 +63,12 @@ class RunView(Frozen):
         """True when the status is final."""
         return self.ended_at is not None
 
+    @property
+    def stands_still(self) -> bool:
+        """True when it has ended, or goes on only with a person: it is parked, paused, or waits at a gate."""
+        waits = self.status == "waiting" and any(task.kind == "gate" for task in self.tasks)
+        return self.ended or self.paused or self.status == "parked" or waits
+
 
 class RunLine(Frozen):
     """A run in a list."""

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event as Flag
 from threading import Thread
-from typing import Final
+from typing import Final, TypeAlias
 
 import structlog
 
 from saga_engine import errors
 from saga_engine.store.connect import Ear, Store
+
+Tell: TypeAlias = Callable[[bool], None]
 
 AGAIN_SECONDS: Final = 2.0
 """How long a store that does not listen is left alone."""
@@ -20,10 +22,10 @@ CLOSE_SECONDS: Final = 1.0
 
 
 @contextmanager
-def listening(store: Store, tell: Callable[[], None], *, wanted: bool) -> Iterator[None]:
+def listening(store: Store, tell: Tell, *, wanted: bool) -> Iterator[None]:
     """Call *tell*, from a thread of its own, whenever something may have come due, until the block ends.
 
-    Not *wanted* by a worker that ends as soon as nothing is due.
+    It is told whether somebody said so, or whether that is a guess (``Ear.wait``). Not *wanted* by a worker that ends as soon as nothing is due.
     """
     if not wanted:
         yield
@@ -39,7 +41,7 @@ def listening(store: Store, tell: Callable[[], None], *, wanted: bool) -> Iterat
 
 
 class _Waking:
-    def __init__(self, store: Store, tell: Callable[[], None]) -> None:
+    def __init__(self, store: Store, tell: Tell) -> None:
         self._store, self._tell = store, tell
         self._over = Flag()
         self._ear: Ear | None = None
@@ -59,6 +61,7 @@ class _Waking:
                 self._over.wait(AGAIN_SECONDS)
 
     def _listen(self, ear: Ear) -> None:
+        said = False
         while not self._over.is_set():
-            self._tell()  # first for what came before it listened
-            ear.wait()
+            self._tell(said)  # first for what came before it listened
+            said = ear.wait()

@@ -76,9 +76,9 @@ class Worker:
         finally:
             self._drain()
 
-    def _hint(self) -> None:
+    def _hint(self, said: bool) -> None:  # noqa: FBT001  an Ear's answer
         """Something may have come due. Called by the thread that listens."""
-        self._claiming.hint()
+        self._claiming.hint(said)
         self._slots.came.put(None)
 
     def _begin(self) -> None:
@@ -91,7 +91,7 @@ class Worker:
         self._chaining = Chaining(self._door, self._me)
         self._recorder = Recorder(self._door, self._me.id, self._leases)
         menu = Menu(self._queues, tuple(pins.values()), host())
-        self._claiming = Claiming(self._store, self._limits, self._me, menu, self._mine)
+        self._claiming = Claiming(self._store, self._limits, self._me, menu, self._mine, self._slots.size)
         structlog.get_logger().info("worker.began", incarnation=self._me.id, slots=self._slots.size)
 
     def _mine(self) -> set[Lease]:
@@ -162,6 +162,7 @@ class Worker:
         outcome = self._recorder.record([(self._runs[run], first[run]) for run in first if run in self._runs])
         self._reports = outcome.moved + later
         for recorded in outcome.done:
+            self._door.still.tell(recorded.run)
             self._go_on(recorded)
         self._load([run_id_of(report.task) for report in outcome.moved])
 
@@ -218,7 +219,7 @@ class Worker:
     def _claim(self) -> None:
         """Take what is due; what was claimed before and not looked at comes first."""
         if self._me.trusted and not self._stopping and not self._claimed:
-            self._claimed = self._claiming.claim(self._slots.free, self._slots.size) or []
+            self._claimed = self._claiming.claim(self._slots.free) or []
         if self._claimed:
             self._load(list({claimed.run_id for claimed in self._claimed}))
             self._take(self._claimed)

@@ -56,6 +56,11 @@ def row_of(db: sa.Connection, run_id: str) -> sa.Row[Any] | None:
     return db.execute(_ROW, {"run": run_id}).one_or_none()
 
 
+def standing(db: sa.Connection, run_id: str) -> sa.Row[Any] | None:
+    """``(status, paused, gate)`` of a run; *gate* is the task of its open one. Primary key, ix_saga_approvals_run_id."""
+    return db.execute(_STANDING, {"run": run_id}).one_or_none()
+
+
 def by_key(db: sa.Connection, key: str) -> sa.Row[Any] | None:
     """The run with that run key. Unique index."""
     return db.execute(_BY_KEY, {"key": key}).one_or_none()
@@ -67,6 +72,10 @@ def latest(db: sa.Connection, saga: str) -> str | None:
 
 
 _ROW: Final = select(runs).where(runs.c.id == bindparam("run"))
+_GATE: Final = select(approvals.c.task).where(approvals.c.run_id == runs.c.id, approvals.c.outcome.is_(None))
+_STANDING: Final = select(runs.c.status, runs.c.paused, _GATE.scalar_subquery().label("gate")).where(
+    runs.c.id == bindparam("run")
+)
 _BY_KEY: Final = select(runs).where(runs.c.run_key == bindparam("key"))
 _LATEST: Final = select(runs.c.id).where(runs.c.saga == bindparam("saga")).order_by(runs.c.id.desc()).limit(1)
 

@@ -44,8 +44,11 @@ class Ear(ABC):
                     os.write(self._there, b"!")
 
     @abstractmethod
-    def wait(self) -> None:
-        """Return when something may have come due since the last call, or after a poke. StoreUnreachable when deaf."""
+    def wait(self) -> bool:
+        """Return when something may have come due since the last call, or after a poke. StoreUnreachable when deaf.
+
+        True when somebody said so; False when it is guessed from a change of the store.
+        """
 
     def close(self) -> None:
         """Let go of what it listens with; nobody waits any more."""
@@ -81,14 +84,15 @@ class Notifications(Ear):
             self.close()
             raise self._deaf(error) from error
 
-    def wait(self) -> None:
+    def wait(self) -> bool:
         """As long as it takes; the connection costs nothing meanwhile."""
         try:
             while not self._poked(self._connection.fileno(), None):
                 if any(True for _ in self._connection.notifies(timeout=0)):
-                    return
+                    break
         except self._connection.Error as error:
             raise self._deaf(error) from error
+        return True
 
     def close(self) -> None:
         """End the session."""
@@ -107,14 +111,15 @@ class Changes(Ear):
         self._files = (database, database.with_name(f"{database.name}-wal"))
         self._seen, self._sure = self._look()
 
-    def wait(self) -> None:
+    def wait(self) -> bool:
         """Until the files are not what they were. Its own worker's commits are heard, too."""
         while not self._poked(None, LOOK_SECONDS):
             seen, sure = self._look()
             changed = seen != self._seen or not self._sure
             self._seen, self._sure = seen, sure
             if changed:
-                return
+                return False
+        return True
 
     def _look(self) -> tuple[Look, bool]:
         """What the files are like; False where they were changed a moment ago, and it is to be looked at again."""

@@ -23,7 +23,6 @@ from saga_engine import Engine, Frozen, Retry, Saga, Step, log, minutes
 from saga_engine.settings import Settings
 
 STEPS: Final = 5
-LOOK_SECONDS: Final = 0.0005
 WAIT_SECONDS: Final = 60.0
 
 
@@ -139,11 +138,8 @@ def working(engine: Engine, slots: int) -> Iterator[None]:
 
 
 def _through(engine: Engine) -> None:
-    run, end = engine.start(saga, Input()), time.monotonic() + WAIT_SECONDS
-    while not run.ended:
-        assert time.monotonic() < end, f"{run.id} is in {run.state}"
-        time.sleep(LOOK_SECONDS)
-        run = engine.get(run.id)
+    run = engine.wait(engine.start(saga, Input()).id, seconds=WAIT_SECONDS)
+    assert run.ended, f"{run.id} is in {run.state}"
 
 
 def size(engine: Engine, order: argparse.Namespace) -> int:
