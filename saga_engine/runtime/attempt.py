@@ -1,7 +1,6 @@
 """One attempt, as whoever runs it knows it."""
 
 from dataclasses import dataclass, field
-from threading import Event as Flag
 from time import monotonic
 
 from saga_engine.domain.chart import Chart
@@ -11,14 +10,14 @@ from saga_engine.store.tasks import Lease
 
 @dataclass(slots=True)
 class Attempt:
-    """One lease of one task, as its worker knows it. ``ends`` is set when nobody wants the result any more."""
+    """One lease of one task, as its worker knows it. ``ends``: nobody wants the result any more."""
 
     run: Snapshot
     task: Task
     chart: Chart
     incarnation: str
-    ends: Flag = field(default_factory=Flag)
-    gone: Flag = field(default_factory=Flag)
+    ends: bool = False
+    gone: bool = False
     """The lease is lost: nothing of this attempt counts any more."""
     started: float = field(default_factory=monotonic)
     """When its user code began; ``math.inf`` while its process is still being made: no timeout runs yet."""

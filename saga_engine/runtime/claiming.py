@@ -35,7 +35,13 @@ class Claiming:
     """The claims of one incarnation. *mine* answers what this process holds. Used by one thread."""
 
     def __init__(
-        self, store: Store, limits: Limits, me: Incarnation, menu: Menu, mine: Callable[[], Collection[Lease]], slots: int
+        self,
+        store: Store,
+        limits: Limits,
+        me: Incarnation,
+        menu: Menu,
+        mine: Callable[[], Collection[Lease]],
+        slots: int,
     ) -> None:
         self.due = Due()
         """What the last look found, less what was taken."""

@@ -93,7 +93,7 @@ class Engine:
         belongs to a run with another input, saga or version. After ``OutcomeUnknown`` start it again with its key:
         without one there may be two.
         """
-        return look.started(self.door, starting.start(self.door, saga, input, key, self.actor(actor)))
+        return starting.start(self.door, saga, input, key, self.actor(actor))
 
     def send(
         self,
@@ -174,7 +174,7 @@ class Engine:
 
         Told at once of what this process records, a worker in a thread of it for one; else it looks, ever less often.
         """
-        return waiting.until_still(self.door, self.door.names.resolve(run), seconds)
+        return waiting.until_still(self.door, run, seconds)
 
     def picture(self, run: str, *, ascii_only: bool = False) -> PictureView:
         """The run with its path, what lies ahead, what can be undone, and the newest of its history."""

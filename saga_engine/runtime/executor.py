@@ -47,7 +47,7 @@ def run(attempt: Attempt, hands: Hands) -> e.Report | None:
         hit("runtime.action.after")
         return e.ActionSucceeded(*attempt.who, value)
     except errors.AttemptEnded:
-        return None if attempt.gone.is_set() else e.ActionFailed(*attempt.who, "the step ended when it was asked to")
+        return None if attempt.gone else e.ActionFailed(*attempt.who, "the step ended when it was asked to")
     except errors.Superseded as ahead:
         return _superseded(attempt, hands, str(ahead))
     except (Exception, SystemExit) as error:  # noqa: BLE001  a user's step may raise anything; it becomes one report
@@ -150,14 +150,16 @@ def _checked(activity: Run, value: object, hands: Hands) -> str:
 def stored(model: type[BaseModel], value: BaseModel, step: str, most: int) -> str:
     """*value* as canonical JSON that *model* can be read from again."""
     try:
-        text = canonical(value.model_dump(mode="json", warnings="error"))
+        tree = value.model_dump(mode="json", warnings="error")
+        text = canonical(tree)
         same = model.model_validate_json(text)
+        size = len(text.encode())
     except (ValueError, TypeError, ValidationError) as error:
         raise errors.BadResult(step=step, problem=f"returned what JSON cannot hold: {told(error)}") from None
-    if canonical(same.model_dump(mode="json")) != text:
+    if same.model_dump(mode="json") != tree:
         raise errors.BadResult(step=step, problem="returned what JSON cannot hold without loss")
-    if len(text.encode()) > most:
-        raise errors.PayloadTooLarge(what=f"the result of {step}", size=len(text.encode()), limit=most)
+    if size > most:
+        raise errors.PayloadTooLarge(what=f"the result of {step}", size=size, limit=most)
     return text
 
 

@@ -79,12 +79,12 @@ class StoreHands(Hands):
 
     def cancelled(self, attempt: Attempt, /) -> bool:
         """Set by the worker's loop."""
-        return attempt.ends.is_set() or attempt.gone.is_set()
+        return attempt.ends or attempt.gone
 
     def heard(self, attempt: Attempt, /) -> bool:
         """Keep the moment; the worker's loop looks at it."""
         attempt.heard = monotonic()
-        return not attempt.gone.is_set()
+        return not attempt.gone
 
     def counts(self, attempt: Attempt, /) -> bool:
         """One look at the task's row, locked."""

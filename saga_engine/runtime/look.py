@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from saga_engine import errors
 from saga_engine.domain.chart import Chart
 from saga_engine.domain.definition.saga import Saga
 from saga_engine.domain.definition.table import Run
-from saga_engine.domain.snapshot import Snapshot
+from saga_engine.domain.snapshot import Snapshot, Task
 from saga_engine.runtime import ids
 from saga_engine.runtime.deliver import Door
 from saga_engine.runtime.life import row_is_dead
@@ -36,22 +37,13 @@ if TYPE_CHECKING:
 PAGE_MAX = 1_000
 
 
-def started(door: Door, run_id: str) -> RunView:
-    """The run that has just been recorded. OutcomeUnknown where it cannot be read: nobody may take it for not begun."""
-    try:
-        return run(door, run_id)
-    except (errors.StoreUnreachable, errors.StoreBusy) as error:
-        raise errors.OutcomeUnknown(
-            f"The run {run_id} has begun, but the store does not answer any more: {error.facts.get('reason', error)}"
-        ) from error
-
-
 def run(door: Door, run_id: str) -> RunView:
     """The run as it stands."""
-    return reading(door.store, lambda db: _run(door, db, run_id))
+    return reading(door.store, lambda db: run_in(door, db, run_id))
 
 
-def _run(door: Door, db: sa.Connection, run_id: str) -> RunView:
+def run_in(door: Door, db: sa.Connection, run_id: str) -> RunView:
+    """The same, within a transaction of the caller's."""
     row, snapshot = inspect.row_of(db, run_id), runs.load_one(db, run_id)
     if row is None or snapshot is None:
         raise errors.RunNotFound(run=run_id)
@@ -76,6 +68,32 @@ def _run(door: Door, db: sa.Connection, run_id: str) -> RunView:
         updated_at=row.updated_at,
         entered_at=row.entered_at,
         ended_at=row.ended_at,
+    )
+
+
+def begun(door: Door, db: sa.Connection, chart: Chart, run: Snapshot, key: str | None, now: datetime) -> RunView:  # noqa: PLR0917  what a new run is made of
+    """The run as it has been recorded *now*, in this transaction: nothing of it has to be read."""
+    tag = ids.tag_of(run.run_id)
+    return RunView(
+        id=run.run_id,
+        name=ids.short(run.saga, tag, inspect.neighbours(db, tag)),
+        saga=run.saga,
+        version=run.version,
+        key=key,
+        state=run.state,
+        status=run.status,
+        paused=run.paused,
+        revision=run.revision,
+        input=json.loads(run.input),
+        results=_results(run),
+        waiting_on=waits_for(chart, run, now, door.budget, {}),
+        undo=tuple(_undo(chart, run)),
+        tasks=tuple(_new_task(task) for task in sorted(run.tasks, key=lambda task: task.position)),
+        starter=run.starter,
+        created_at=now,
+        updated_at=now,
+        entered_at=now,
+        ended_at=now if run.ended else None,
     )
 
 
@@ -207,6 +225,25 @@ def _task(row: sa.Row[Any]) -> TaskView:
         error=row.parked_text or row.error,
         progress=json.loads(row.progress) if row.progress else None,
         heard_at=row.heard_at,
+    )
+
+
+def _new_task(task: Task) -> TaskView:
+    """One that nobody has held yet."""
+    return TaskView(
+        name=task.name,
+        kind=task.kind,
+        state=task.state,
+        due_at=task.due_at,
+        attempt=task.attempt,
+        failures=task.failures,
+        crashes=0,
+        leased_by=task.leased_by,
+        ending=task.ending,
+        parked=task.parked.code if task.parked else None,
+        error=(task.parked.text if task.parked else "") or task.error,
+        progress=None,
+        heard_at=None,
     )
 
 

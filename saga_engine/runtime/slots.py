@@ -125,19 +125,19 @@ class Slots:
         """Tell these attempts that nobody wants their result; from now on the grace runs."""
         for lease in leases:
             if lease in self._running:
-                self._running[lease].ends.set()
+                self._running[lease].ends = True
                 self._ending_since.setdefault(lease, monotonic())
 
     def tell_all(self) -> None:
         """Ask all attempts to end; whoever asks counts the grace."""
         for attempt in self._running.values():
-            attempt.ends.set()
+            attempt.ends = True
 
     def disown(self, leases: Collection[Lease]) -> None:
         """The store no longer knows these leases: what still runs of them counts no more, and has the grace to end."""
         for lease in leases:
             if lease in self._running:
-                self._running[lease].gone.set()
+                self._running[lease].gone = True
                 self._give_up(lease, monotonic() + self._grace)
 
     def overdue(self) -> Iterator[e.Report]:

@@ -13,9 +13,10 @@ from saga_engine.domain import events as e
 from saga_engine.domain.decide import decide
 from saga_engine.domain.definition.saga import Saga
 from saga_engine.domain.snapshot import Snapshot
-from saga_engine.runtime import ids
+from saga_engine.runtime import ids, look
 from saga_engine.runtime.deliver import Door
 from saga_engine.runtime.payload import as_json, storable, usable_key, validated
+from saga_engine.runtime.views import RunView
 from saga_engine.store import inspect, pruned, trouble
 from saga_engine.store.connect import retrying
 from saga_engine.store.entry import Entry, NewRun, Pinned
@@ -31,8 +32,8 @@ TRIES_MAX = 4
 
 def start(
     door: Door, saga: Saga[Any, Any] | str, given: BaseModel | Mapping[str, Any], key: str | None, actor: str
-) -> str:
-    """Record a new run and return its id; with a key that is known, the id of that run."""
+) -> RunView:
+    """Record a new run and give it back; with a key that is known, that run. One transaction."""
     chart = door.registry.newest(saga) if isinstance(saga, str) else door.registry.chart_of(saga)
     value = validated(chart.saga.input, given, f"{chart.name} cannot start with this input")
     text = as_json(value, f"the input of {chart.name}", door.limits.input_bytes_max)
@@ -42,23 +43,23 @@ def start(
     before = Snapshot(ids.new_run_id(), chart.name, chart.version, chart.digest, text, actor)
     pinned = Pinned(door.pin(chart), chart.saga.queue)
 
-    def write(db: sa.Connection, *, again: bool) -> str:
+    def write(db: sa.Connection, *, again: bool) -> RunView:
         known = _known(db, before, key, again=again)
         if known:
-            return known
+            return look.run_in(door, db, known)
         now = door.store.clock(db)
         event = e.RunStarted(actor)
         decision = decide(chart, before, event, now, door.budget)
         new = NewRun(ids.tag_of(before.run_id), key, pinned)
         record(db, [Entry(before, event, decision, new)], now)
-        return before.run_id
+        return look.begun(door, db, chart, decision.after, key, now)
 
-    run_id = _certain(door, write)
+    run = _certain(door, write)
     door.store.tell_due()
-    return run_id
+    return run
 
 
-def _certain(door: Door, write: Callable[..., str]) -> str:
+def _certain(door: Door, write: Callable[..., RunView]) -> RunView:
     """The start inserts the same id and key again after an unknown outcome, or a race for the key: unique keys tell."""
     doubt: errors.OutcomeUnknown | None = None
     for number in range(TRIES_MAX):

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 NOTE_SECONDS: Final = 0.5
 """How often an attempt writes a sign of life at most; a checkpoint is always written."""
 
+UNREAD: Final = object()
+"""Stands for an input that nobody has asked for yet."""
+
 M = TypeVar("M", bound=BaseModel)
 N = TypeVar("N", bound=BaseModel | None)
 
@@ -42,19 +45,24 @@ class LiveStep(Step[Any]):
     """A step, or a notice, going forward."""
 
     def __init__(self, attempt: Attempt, hands: Hands, key: str) -> None:
-        super().__init__(
-            attempt.chart.saga.input.model_validate_json(attempt.run.input), Recorded(attempt.chart, attempt.run)
-        )
+        super().__init__(UNREAD, Recorded(attempt.chart, attempt.run))
         self.run_id = attempt.run.run_id
         self.attempt = attempt.task.attempt
         self.key = key
-        self.log: Log = structlog.get_logger().bind(run=self.run_id, state=attempt.task.state, attempt=self.attempt)
+        self.log: Log = structlog.get_logger(run=self.run_id, state=attempt.task.state, attempt=self.attempt)
         self._of = attempt
         self._hands = hands
         self._before: dict[str, Kept] = {}
         """What the run kept of each connection before this attempt touched it."""
         self._kept: dict[str, str] = {}
         self._unsaid: dict[str, str] = {}
+
+    @property
+    def input(self) -> Any:  # noqa: ANN401  the model that the saga names
+        """What the run was started with; many a step never asks."""
+        if self._input is UNREAD:
+            self._input = self._of.chart.saga.input.model_validate_json(self._of.run.input)
+        return self._input
 
     @property
     def cancelled(self) -> bool:
@@ -136,7 +144,7 @@ class LiveStep(Step[Any]):
     def _require(self, counts: object) -> None:
         """Stop here where the store says that this attempt counts no more."""
         if not counts:
-            self._of.gone.set()
+            self._of.gone = True
             raise errors.AttemptEnded
 
     def _opened_key(self, connection: str) -> Key:

@@ -99,12 +99,12 @@ def _between(column: sa.Column[str], prefix: str) -> sa.ColumnElement[bool]:
 
 def neighbours(db: sa.Connection, tag: str) -> tuple[str, ...]:
     """The tags before and after *tag*: how much of it is needed to be unique. Unique index of tag, twice."""
-    found = (db.execute(statement, {"of": tag}).scalar_one() for statement in (_BEFORE, _AFTER))
-    return tuple(neighbour for neighbour in found if neighbour)
+    return tuple(neighbour for neighbour in db.execute(_NEIGHBOURS, {"of": tag}).one() if neighbour)
 
 
 _BEFORE: Final = select(func.max(runs.c.tag)).where(runs.c.tag < bindparam("of"))
 _AFTER: Final = select(func.min(runs.c.tag)).where(runs.c.tag > bindparam("of"))
+_NEIGHBOURS: Final = select(_BEFORE.scalar_subquery(), _AFTER.scalar_subquery())
 
 
 def tasks_of(db: sa.Connection, run_id: str) -> Sequence[sa.Row[Any]]:

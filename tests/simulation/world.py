@@ -103,7 +103,7 @@ class World:
 
     def start(self) -> str:
         """Start the run, whatever saga it is of."""
-        return starting.start(self.door, self.dice.choice(sagas.NAMES), {}, None, "ann")
+        return starting.start(self.door, self.dice.choice(sagas.NAMES), {}, None, "ann").id
 
     def look(self, run: str) -> Snapshot:
         """The run as it is stored."""
