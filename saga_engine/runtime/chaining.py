@@ -7,10 +7,8 @@ from saga_engine.domain.snapshot import Snapshot, Task
 from saga_engine.runtime.deliver import Door
 from saga_engine.runtime.incarnation import Incarnation
 
-STEPS_MAX: Final = 16
-"""So many steps of a run follow each other while other work is due."""
-SECONDS_MAX: Final = 0.1
-"""For so long they may."""
+SECONDS_MAX: Final = 0.3
+"""For so long the steps of a run follow each other while other work is due."""
 
 
 class Chaining:
@@ -19,8 +17,8 @@ class Chaining:
     def __init__(self, door: Door, me: Incarnation) -> None:
         self._door, self._me = door, me
         self._free = 0
-        self._chains: dict[str, tuple[int, float]] = {}
-        """Run -> how many steps since its last claim, and when the first of them was decided."""
+        self._since: dict[str, float] = {}
+        """Run -> when the first step after its last claim was decided."""
 
     def begin(self, free: int) -> None:
         """A batch is to be decided; there are so many free slots for what follows."""
@@ -28,7 +26,7 @@ class Chaining:
 
     def forget(self, run_id: str) -> None:
         """Begin anew with the run: this worker holds nothing of it any more."""
-        self._chains.pop(run_id, None)
+        self._since.pop(run_id, None)
 
     def goes_on(self, run: Snapshot, head: Task, *, backlog: bool) -> bool:
         """True when *head* is to be leased at once; with a *backlog*, other due work gets its turn after a while.
@@ -38,11 +36,10 @@ class Chaining:
         """
         if self._free <= 0 or not self._me.trusted or self.is_manual(run, head):
             return False
-        steps, since = self._chains.get(run.run_id, (0, monotonic()))
-        if backlog and (steps >= STEPS_MAX or monotonic() - since > SECONDS_MAX):
+        now = monotonic()
+        if backlog and now - self._since.setdefault(run.run_id, now) > SECONDS_MAX:
             self.forget(run.run_id)
             return False
-        self._chains[run.run_id] = (steps + 1, since)
         self._free -= 1
         return True
 

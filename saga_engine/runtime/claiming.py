@@ -1,7 +1,8 @@
 """When a worker looks for due work, and what of it it takes."""
 
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from threading import Event as Flag
 from time import monotonic
@@ -34,7 +35,7 @@ WINDOWS: Final = 4
 class Claiming:
     """The claims of one incarnation. *mine* answers what this process holds. Used by one thread."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  what a life is made of
         self,
         store: Store,
         limits: Limits,
@@ -58,6 +59,7 @@ class Claiming:
         self._sure = True
         self._sure_from = 0
         """The renewal by which whatever a claim without an answer has leased is handed back."""
+        self._turn = 0
         self._alone: Lease | None = None
         self._holds_back_until = self._holds_back_again = 0.0
 
@@ -113,10 +115,11 @@ class Claiming:
         with self._store.read() as db:
             now = self._store.clock(db)
             self.due = claims.look(db, self._menu)
-        taken = self._claim("timer", TIMERS_MAX) if _is_due(self.due.timer, now) else []
-        self._timer_taken = _is_due(self.due.timer, now)
-        if _is_due(self.due.action, now):
-            taken += self._actions(free)
+        timers, actions = _due(self.due.timers, now), _due(self.due.actions, now)
+        taken = self._claim("timer", TIMERS_MAX, timers) if timers else []
+        self._timer_taken = bool(timers)
+        if actions:
+            taken += self._actions(free, actions)
         else:
             self.backlog = False  # else it would look again at once, and again, until something is due
         self._schedule(now)
@@ -132,25 +135,25 @@ class Claiming:
             return
         self._next_look = min(self._next_look, self._last_look + gap)
 
-    def _actions(self, free: int) -> list[Claimed]:
-        """Actions for the free slots. A suspect runs alone: it may take its neighbours with it."""
+    def _actions(self, free: int, due: Sequence[int]) -> list[Claimed]:
+        """Actions of these definitions for the free slots. A suspect runs alone: it may take its neighbours with it."""
         self._last_claim = monotonic()
         self.backlog = True
         if self._runs_alone():
             return []
         if self.due.suspect:
             if free > 0 and not self._mine():
-                return self._suspect()
+                return self._suspect(due)
             if self._waits_to_be_empty():
                 return []
         else:
             self._holds_back_until = 0.0
-        taken = self._claim("action", free) if free > 0 else []
+        taken = self._claim("action", free, due) if free > 0 else []
         self.backlog = len(taken) >= free
         return taken
 
-    def _suspect(self) -> list[Claimed]:
-        taken = self._claim("suspect", 1)
+    def _suspect(self, due: Sequence[int]) -> list[Claimed]:
+        taken = self._claim("suspect", 1, due)
         self._alone = (taken[0].name, taken[0].attempt) if taken else None
         self._holds_back_until = 0.0
         return taken
@@ -168,11 +171,16 @@ class Claiming:
             self._alone = None
         return self._alone is not None
 
-    def _claim(self, kind: Kind, limit: int) -> list[Claimed]:
-        """T1. After an unknown outcome nothing was claimed, for all we know: the renewals hand it back."""
-        store = self._store
+    def _claim(self, kind: Kind, limit: int, due: Sequence[int]) -> list[Claimed]:
+        """T1, each time with another of the *due* definitions first: where one slot is free, they take it in turn.
+
+        After an unknown outcome nothing was claimed, for all we know: the renewals hand it back.
+        """
+        self._turn += 1
+        first, store = self._turn % len(due), self._store
+        menu = replace(self._menu, loaded=(*due[first:], *due[:first]))
         try:
-            return retrying(store, lambda db: claims.claim(db, self._me.id, self._menu, kind, limit, store.clock(db)))
+            return retrying(store, lambda db: claims.claim(db, self._me.id, menu, kind, limit, store.clock(db)))
         except errors.OutcomeUnknown:
             self._sure_from = self._me.renewals + DOUBT_RENEWALS
             return []
@@ -204,5 +212,6 @@ class Claiming:
             self._keeper.sweep()
 
 
-def _is_due(moment: datetime | None, now: datetime) -> bool:
-    return moment is not None and moment <= now
+def _due(firsts: Mapping[int, datetime], now: datetime) -> list[int]:
+    """The definitions whose first task is due."""
+    return sorted(definition for definition, moment in firsts.items() if moment <= now)

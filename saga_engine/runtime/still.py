@@ -10,7 +10,7 @@ from saga_engine.domain.snapshot import Snapshot
 
 
 class Still:
-    """The waiting threads of a process, by run. A hint like any other: what another process records nobody hears here."""
+    """The waiting threads of a process, by run. What another process records nobody hears here."""
 
     def __init__(self) -> None:
         self._changing = Lock()

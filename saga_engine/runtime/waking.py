@@ -25,7 +25,8 @@ CLOSE_SECONDS: Final = 1.0
 def listening(store: Store, tell: Tell, *, wanted: bool) -> Iterator[None]:
     """Call *tell*, from a thread of its own, whenever something may have come due, until the block ends.
 
-    It is told whether somebody said so, or whether that is a guess (``Ear.wait``). Not *wanted* by a worker that ends as soon as nothing is due.
+    It is told whether somebody said so, or whether that is a guess (``Ear.wait``). Not *wanted* by a worker that ends
+    as soon as nothing is due.
     """
     if not wanted:
         yield

@@ -1,7 +1,7 @@
 """The loop of a worker: claim what is due, run it, record what came of it, in batches; drain when asked to stop."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from queue import Empty
 from time import monotonic, sleep
 from typing import Final
@@ -161,13 +161,14 @@ class Worker:
         self._chaining.begin(self._slots.free)
         outcome = self._recorder.record([(self._runs[run], first[run]) for run in first if run in self._runs])
         self._reports = outcome.moved + later
+        held = self._mine() if outcome.done else set()
         for recorded in outcome.done:
             self._door.still.tell(recorded.run)
-            self._go_on(recorded)
+            self._go_on(recorded, held)
         self._load([run_id_of(report.task) for report in outcome.moved])
 
-    def _go_on(self, recorded: Recorded) -> None:
-        """Start what the run has leased to this worker by now; forget a run that it holds nothing of."""
+    def _go_on(self, recorded: Recorded, held: Collection[Lease]) -> None:
+        """Start what the run has leased to this worker, less what is *held*; forget a run that it holds nothing of."""
         run, report = recorded.run, recorded.report
         mine = [task for task in run.tasks if task.leased_by == self._me.id]
         if mine:
@@ -179,7 +180,7 @@ class Worker:
             lease = (task.name, task.attempt)
             if task.ending:
                 self._slots.ask_to_end([lease])
-            elif self._is_new(task, report) and task.kind in ACTIONS and lease not in self._mine() and not run.paused:
+            elif self._is_new(task, report) and task.kind in ACTIONS and lease not in held and not run.paused:
                 self._start(run, task)
         for task in run.tasks:
             if task.leased_by is None and task.due_at is not None:

@@ -4,8 +4,8 @@ A claim locks tasks only and waits for nobody. None of these statements touches 
 claim raises is the fence.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal, TypeAlias
 
@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam, select, update
 
 from saga_engine.failpoints import hit
-from saga_engine.store.schema import Moment, incarnations, tasks
+from saga_engine.store.schema import Moment, definitions, incarnations, tasks
 from saga_engine.store.tasks import lost_to
 
 Kind: TypeAlias = Literal["action", "suspect", "timer"]
@@ -22,7 +22,10 @@ Kind: TypeAlias = Literal["action", "suspect", "timer"]
 
 @dataclass(frozen=True, slots=True)
 class Menu:
-    """What a worker takes: tasks of these queues, of the definitions that it has loaded, not bound to another host."""
+    """What a worker takes: tasks of these queues, of the definitions that it has loaded, not bound to another host.
+
+    A claim serves both in their order.
+    """
 
     queues: tuple[str, ...]
     loaded: tuple[int, ...]
@@ -42,36 +45,67 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """When the first task of each kind comes due; None where there is none. *suspect*: the first action is one."""
+    """When the first task of each definition comes due, of those that have one. *suspect*: the first action is one."""
 
-    action: datetime | None = None
-    timer: datetime | None = None
+    actions: Mapping[int, datetime] = field(default_factory=dict)
+    timers: Mapping[int, datetime] = field(default_factory=dict)
     suspect: bool = False
+
+    @property
+    def action(self) -> datetime | None:
+        """When the first action of all comes due."""
+        return min(self.actions.values(), default=None)
+
+    @property
+    def timer(self) -> datetime | None:
+        """When the first timer does."""
+        return min(self.timers.values(), default=None)
 
 
 def look(db: sa.Connection, menu: Menu) -> Due:
     """What comes due next, now or later, of what nobody holds. Locks nothing."""
-    actions = [row for queue in menu.queues if (row := db.execute(_NEXT_ACTION, _of(menu, queue)).first())]
-    timers = [row for queue in menu.queues if (row := db.execute(_NEXT_TIMER, _of(menu, queue)).first())]
-    first = min(actions, key=lambda row: row.due_at, default=None)
+    rows = [
+        row
+        for queue in menu.queues
+        for row in db.execute(_FIRSTS, {"of_queue": queue, "loaded": list(menu.loaded), "here": menu.host})
+    ]
+    first = min((row for row in rows if row.action), key=lambda row: row.action, default=None)
     return Due(
-        action=first.due_at if first else None,
-        timer=min((row.due_at for row in timers), default=None),
+        actions=_firsts((row.id, row.action) for row in rows),
+        timers=_firsts((row.id, row.timer) for row in rows),
         suspect=first is not None and first.crashes > 0,
     )
 
 
-def claim(db: sa.Connection, incarnation: str, menu: Menu, kind: Kind, limit: int, now: datetime) -> list[Claimed]:  # noqa: PLR0917  the words of a claim
-    """Lease up to *limit* due tasks to *incarnation*, from each queue in turn, oldest due first.
+def _firsts(found: Iterable[tuple[int, datetime | None]]) -> dict[int, datetime]:
+    """The first moment of each definition, whatever the queue."""
+    firsts: dict[int, datetime] = {}
+    for definition, moment in found:
+        if moment is not None:
+            firsts[definition] = min(moment, firsts.get(definition, moment))
+    return firsts
 
-    Two incarnations never hold the same task. When this one ends, another may lease it; its attempt will be higher.
-    An incarnation that has ended gets nothing.
+
+def claim(db: sa.Connection, incarnation: str, menu: Menu, kind: Kind, limit: int, now: datetime) -> list[Claimed]:  # noqa: PLR0917  the words of a claim
+    """Lease up to *limit* due tasks to *incarnation*: of each queue in turn, of each definition a share, oldest first.
+
+    What a definition leaves of its share goes to the others: one that has few never waits for one that has many. Two
+    incarnations never hold the same task. When this one ends, another may lease it; its attempt will be higher. An
+    incarnation that has ended gets nothing.
     """
     found: list[sa.Row[Any]] = []
     for queue in menu.queues:
-        if len(found) < limit:
-            wanted = {"me": incarnation, "now": now, "most": limit - len(found), **_of(menu, queue)}
-            found += sorted(db.execute(_CLAIM[kind], wanted), key=lambda row: row.due_at)
+        hungry = list(menu.loaded)
+        while hungry and len(found) < limit:
+            share = -(-(limit - len(found)) // len(hungry))
+            for definition in [*hungry]:
+                most = min(share, limit - len(found))
+                who = {"me": incarnation, "now": now, "here": menu.host}
+                wanted = {"of_queue": queue, "of_definition": definition, "most": most, **who}
+                rows = sorted(db.execute(_CLAIM[kind], wanted), key=lambda row: row.due_at)
+                found += rows
+                if len(rows) < most:
+                    hungry.remove(definition)
     hit("store.claim.before_commit")
     return [Claimed(row.name, row.run_id, row.kind, row.attempt, row.crashes) for row in found]
 
@@ -93,17 +127,12 @@ def orphans(db: sa.Connection) -> bool:
     return db.execute(_ANY_ORPHAN).first() is not None
 
 
-def _of(menu: Menu, queue: str) -> dict[str, Any]:
-    return {"of_queue": queue, "loaded": list(menu.loaded), "here": menu.host}
-
-
-# One queue at a time: only then do the indexes give the oldest first, without sorting everything that is due.
+# One queue and definition at a time: only then do the indexes give the oldest first, without sorting what is due.
 # The literals are those of the partial indexes; a bound value could not be proven equal to them.
 _UNHELD: Final = sa.and_(
     tasks.c.leased_by.is_(None),
     tasks.c.due_at.is_not(None),
     tasks.c.queue == bindparam("of_queue"),
-    tasks.c.definition.in_(bindparam("loaded", expanding=True)),
     sa.or_(tasks.c.host.is_(None), tasks.c.host == bindparam("here")),
 )
 _TIMER: Final[sa.ColumnElement[str]] = sa.literal_column("'timer'")
@@ -114,21 +143,32 @@ _IS: Final[Mapping[Kind, sa.ColumnElement[bool]]] = {
 }
 
 
-def _next(condition: sa.ColumnElement[bool]) -> sa.Select[Any, Any]:
-    """ix_saga_tasks_due or ix_saga_tasks_timers: its first row."""
-    query = select(tasks.c.due_at, tasks.c.crashes).where(_UNHELD, condition)
-    return query.order_by(tasks.c.due_at).limit(sa.literal_column("1"))
+def _first(column: sa.Column[Any], condition: sa.ColumnElement[bool]) -> sa.ScalarSelect[Any]:
+    """Of the first row of ix_saga_tasks_due or ix_saga_tasks_timers that the definition has."""
+    query = select(column).where(_UNHELD, tasks.c.definition == definitions.c.id, condition)
+    return query.order_by(tasks.c.due_at).limit(sa.literal_column("1")).scalar_subquery()
 
 
-_NEXT_ACTION: Final = _next(tasks.c.kind != _TIMER)
-_NEXT_TIMER: Final = _next(tasks.c.kind == _TIMER)
+_ACTION: Final = tasks.c.kind != _TIMER
+# Primary key of saga_definitions.
+_FIRSTS: Final = select(
+    definitions.c.id,
+    _first(tasks.c.due_at, _ACTION).label("action"),
+    _first(tasks.c.crashes, _ACTION).label("crashes"),
+    _first(tasks.c.due_at, _IS["timer"]).label("timer"),
+).where(definitions.c.id.in_(bindparam("loaded", expanding=True)))
 
 
 def _claiming(condition: sa.ColumnElement[bool]) -> sa.UpdateBase:
     """ix_saga_tasks_due or ix_saga_tasks_timers, then the primary keys of saga_tasks and saga_incarnations."""
     due = (
         select(tasks.c.name)
-        .where(_UNHELD, condition, tasks.c.due_at <= bindparam("now", type_=Moment))
+        .where(
+            _UNHELD,
+            tasks.c.definition == bindparam("of_definition"),
+            condition,
+            tasks.c.due_at <= bindparam("now", type_=Moment),
+        )
         .order_by(tasks.c.due_at)
         .limit(bindparam("most", type_=sa.Integer))
         .with_for_update(skip_locked=True)

@@ -57,7 +57,7 @@ def row_of(db: sa.Connection, run_id: str) -> sa.Row[Any] | None:
 
 
 def standing(db: sa.Connection, run_id: str) -> sa.Row[Any] | None:
-    """``(status, paused, gate)`` of a run; *gate* is the task of its open one. Primary key, ix_saga_approvals_run_id."""
+    """``(status, paused, gate)`` of a run; *gate*: the task of its open one. Primary key, ix_saga_approvals_run_id."""
     return db.execute(_STANDING, {"run": run_id}).one_or_none()
 
 

@@ -72,9 +72,9 @@ def odd(note: Note) -> bool:
     return note.text == "odd"
 
 
-def chart() -> Chart:
+def chart(version: int = 1) -> Chart:
     gate = Approval("dba", shows=check, expires=hours(24), quorum=2, escalate=("lead", hours(4)))
-    saga = Saga("everything", version=1, states=S, input=Input, start=S.COPY)
+    saga = Saga("everything", version=version, states=S, input=Input, start=S.COPY)
     net = Retry(3, first=seconds(1))
     (
         saga.at(S.COPY, leaving=tell)

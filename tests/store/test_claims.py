@@ -16,6 +16,7 @@ from saga_engine.store import claims, incarnations
 from saga_engine.store.claims import Due, Menu
 from saga_engine.store.connect import Store, open_store
 from saga_engine.store.schema import tasks
+from tests.store import sagas
 from tests.store.world import World
 
 TASKS = 60
@@ -166,15 +167,38 @@ def test_timers_are_claimed_apart_from_actions(world: World) -> None:
 
 
 def test_a_look_tells_when_the_next_of_each_kind_is_due(world: World) -> None:
-    started = world.now
+    started, [saga] = world.now, world.menu.loaded
+    timers = {saga: started + timedelta(hours=5)}
     with world.store.read() as db:
-        assert claims.look(db, world.menu) == Due(started, started + timedelta(hours=5), suspect=False)
+        assert claims.look(db, world.menu) == Due({saga: started}, timers, suspect=False)
     world.claim()
     with world.store.read() as db:
-        assert claims.look(db, world.menu) == Due(None, started + timedelta(hours=5), suspect=False)
+        assert claims.look(db, world.menu) == Due({}, timers, suspect=False)
     world.end("dead")
     with world.store.read() as db:
-        assert claims.look(db, world.menu) == Due(started, started + timedelta(hours=5), suspect=True)
+        assert claims.look(db, world.menu) == Due({saga: started}, timers, suspect=True)
+
+
+def test_a_saga_with_one_task_never_waits_for_one_with_many(world: World) -> None:
+    busy = heads(world, 6)
+    quiet = World(world.store, sagas.chart(version=2), queue=world.queue)
+    (only,) = [task.name for task in quiet.run.tasks if task.kind == "step"]
+    set_due(world, only, due_at=world.now + timedelta(seconds=1))
+    world.now += timedelta(seconds=1)
+    world.menu = Menu((world.queue,), (world.definition, quiet.definition))
+    first, second = world.claim(limit=2)
+    assert (first.name in busy, second.name) == (True, only)
+    # What the quiet one leaves of its share goes to the busy one, up to the limit.
+    rest = [[claimed.name for claimed in world.claim(limit=limit)] for limit in (3, 9)]
+    assert [len(names) for names in rest] == [3, 2]
+    assert {first.name, *rest[0], *rest[1]} == {*busy}
+
+
+def test_of_several_sagas_the_first_of_the_menu_gets_the_only_slot(world: World) -> None:
+    other = World(world.store, sagas.chart(version=2), queue=world.queue)
+    world.menu = Menu((world.queue,), (other.definition, world.definition))
+    assert [claimed.run_id for claimed in world.claim(limit=1)] == [other.run.run_id]
+    assert [claimed.run_id for claimed in world.claim(limit=1)] == [world.run.run_id]
 
 
 def test_a_task_that_a_worker_died_with_is_claimed_only_as_a_suspect(world: World) -> None:

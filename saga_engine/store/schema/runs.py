@@ -136,8 +136,13 @@ tasks = sa.Table(
     sa.CheckConstraint("parked_code IS NULL OR (due_at IS NULL AND leased_by IS NULL)", name="parked"),
     sa.Index("ix_saga_tasks_run_id", "run_id"),
     # Actions need a free slot of a worker and may pile up; timers need none and must not wait behind them.
-    sa.Index("ix_saga_tasks_due", "queue", "due_at", sqlite_where=DUE_ACTION, postgresql_where=DUE_ACTION),
-    sa.Index("ix_saga_tasks_timers", "queue", "due_at", sqlite_where=DUE_TIMER, postgresql_where=DUE_TIMER),
+    # By definition: what is due of one saga is found at once, though thousands of tasks of another have waited longer.
+    sa.Index(
+        "ix_saga_tasks_due", "queue", "definition", "due_at", sqlite_where=DUE_ACTION, postgresql_where=DUE_ACTION
+    ),
+    sa.Index(
+        "ix_saga_tasks_timers", "queue", "definition", "due_at", sqlite_where=DUE_TIMER, postgresql_where=DUE_TIMER
+    ),
     sa.Index(
         "ix_saga_tasks_leased",
         "leased_by",

@@ -147,8 +147,8 @@ def _tasks() -> None:
 def _task_indexes() -> None:
     """What finds tasks: due, by holder, by run."""
     free = "leased_by IS NULL AND due_at IS NOT NULL"
-    _partial("ix_saga_tasks_due", "saga_tasks", ["queue", "due_at"], f"{free} AND kind <> 'timer'")
-    _partial("ix_saga_tasks_timers", "saga_tasks", ["queue", "due_at"], f"{free} AND kind = 'timer'")
+    _partial("ix_saga_tasks_due", "saga_tasks", ["queue", "definition", "due_at"], f"{free} AND kind <> 'timer'")
+    _partial("ix_saga_tasks_timers", "saga_tasks", ["queue", "definition", "due_at"], f"{free} AND kind = 'timer'")
     _partial("ix_saga_tasks_leased", "saga_tasks", ["leased_by"], "leased_by IS NOT NULL")
     op.create_index("ix_saga_tasks_run_id", "saga_tasks", ["run_id"], unique=False)
 
