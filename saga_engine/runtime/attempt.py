@@ -37,3 +37,8 @@ class Attempt:
     def who(self) -> tuple[str, int, str]:
         """What every report of it begins with."""
         return self.task.name, self.task.attempt, self.incarnation
+
+
+def is_manual(chart: Chart, task: Task) -> bool:
+    """True for a step that must never begin twice."""
+    return task.kind == "step" and chart.run_of(task.state).promise == "manual"

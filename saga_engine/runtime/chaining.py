@@ -4,6 +4,7 @@ from time import monotonic
 from typing import Final
 
 from saga_engine.domain.snapshot import Snapshot, Task
+from saga_engine.runtime.attempt import is_manual
 from saga_engine.runtime.deliver import Door
 from saga_engine.runtime.incarnation import Incarnation
 
@@ -34,7 +35,7 @@ class Chaining:
         Never a manual step: its start is committed before it begins. Never without a slot to run it, or on a
         lease that may have run out.
         """
-        if self._free <= 0 or not self._me.trusted or self.is_manual(run, head):
+        if self._free <= 0 or not self._me.trusted or is_manual(self._door.chart(run), head):
             return False
         now = monotonic()
         if backlog and now - self._since.setdefault(run.run_id, now) > SECONDS_MAX:
@@ -42,7 +43,3 @@ class Chaining:
             return False
         self._free -= 1
         return True
-
-    def is_manual(self, run: Snapshot, head: Task) -> bool:
-        """True for a step that must never begin twice."""
-        return head.kind == "step" and self._door.chart(run).run_of(head.state).promise == "manual"

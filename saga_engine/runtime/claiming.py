@@ -9,6 +9,7 @@ from time import monotonic
 from typing import Final
 
 from saga_engine import errors
+from saga_engine.domain.snapshot import Snapshot
 from saga_engine.runtime.incarnation import Incarnation
 from saga_engine.runtime.keeper import Keeper
 from saga_engine.settings import Limits
@@ -68,6 +69,11 @@ class Claiming:
         """True while this worker runs empty for a suspect, or runs one: nothing else begins here."""
         return self._runs_alone() or monotonic() < self._holds_back_until
 
+    @property
+    def is_busy(self) -> bool:
+        """More is due than this worker could take, or nothing else may begin here."""
+        return self.backlog or self.holds_back
+
     def _starves(self, free: int) -> bool:
         """More is due than was taken, and may begin here: not before what keeps this worker to itself has ended."""
         return self.backlog and free > 0 and not (self.holds_back and self._mine())
@@ -92,6 +98,12 @@ class Claiming:
     def soon(self, seconds: float = 0.0) -> None:
         """Something will be due in *seconds*."""
         self._next_look = min(self._next_look, monotonic() + seconds)
+
+    def follow(self, run: Snapshot, now: datetime | None) -> None:
+        """Look again when what comes next of a run is due."""
+        for task in run.tasks:
+            if task.leased_by is None and task.due_at is not None and now is not None:
+                self.soon((task.due_at - now).total_seconds())
 
     def seconds(self, free: int) -> float:
         """How long there is nothing to look for, with so many *free* slots."""

@@ -16,12 +16,13 @@ from saga_engine.domain.events import Event
 from saga_engine.domain.snapshot import Snapshot
 from saga_engine.runtime.names import Names
 from saga_engine.runtime.payload import refuse_unstorable
+from saga_engine.runtime.places import Place, Places
 from saga_engine.runtime.registry import Registry
 from saga_engine.runtime.still import Still
 from saga_engine.settings import Limits
 from saga_engine.store import definitions, journal, runs
 from saga_engine.store.connect import Store, certain, reading, retrying
-from saga_engine.store.entry import Entry
+from saga_engine.store.entry import Entry, Pinned
 from saga_engine.store.record import record
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class Door:
         self.limits = limits
         self.names = Names(store)
         self.still = Still()
+        self.places: list[Places] = []
+        """Of the workers that run in this process."""
         self._pins: dict[str, int] = {}
         self.budget = Budget(
             transitions=limits.transitions_max,
@@ -110,6 +113,10 @@ class Door:
     def store_uuid(self) -> str:
         """The name of this store in ledgers."""
         return certain(self.store, lambda db: definitions.identity(db, self.store.clock(db)))
+
+    def place(self, pinned: Pinned) -> Place | None:
+        """A place for a new run at a worker of this process, if one has room."""
+        return next((place for places in [*self.places] if (place := places.keep(pinned))), None)
 
     def pin(self, chart: Chart) -> int:
         """The row of a loaded definition, which is stored once and for all."""

@@ -72,7 +72,7 @@ def run_in(door: Door, db: sa.Connection, run_id: str) -> RunView:
 
 
 def begun(door: Door, db: sa.Connection, chart: Chart, run: Snapshot, key: str | None, now: datetime) -> RunView:  # noqa: PLR0917  what a new run is made of
-    """The run as it has been recorded *now*, in this transaction: nothing of it has to be read."""
+    """The run as it has been recorded *now*, in this transaction: nothing of its own has to be read."""
     tag = ids.tag_of(run.run_id)
     return RunView(
         id=run.run_id,
@@ -86,7 +86,7 @@ def begun(door: Door, db: sa.Connection, chart: Chart, run: Snapshot, key: str |
         revision=run.revision,
         input=json.loads(run.input),
         results=_results(run),
-        waiting_on=waits_for(chart, run, now, door.budget, {}),
+        waiting_on=waits_for(chart, run, now, door.budget, holders_of(db, [run])),
         undo=tuple(_undo(chart, run)),
         tasks=tuple(_new_task(task) for task in sorted(run.tasks, key=lambda task: task.position)),
         starter=run.starter,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator
+from contextvars import copy_context
 from datetime import timedelta
 from functools import partial
 from queue import SimpleQueue
@@ -11,7 +12,7 @@ from time import monotonic
 from typing import Final, TypeAlias
 
 import structlog
-from structlog.contextvars import bound_contextvars
+from structlog.contextvars import bind_contextvars
 
 from saga_engine.domain import events as e
 from saga_engine.domain.definition.table import NOTICE_TIMEOUT, Run
@@ -179,13 +180,16 @@ class Slots:
         return KILL_SECONDS if lease in self._processes else 0.0
 
     def _run(self, attempt: Attempt, process: Process | None) -> None:
-        with bound_contextvars(run=attempt.run.run_id, state=attempt.task.state, attempt=attempt.task.attempt):
-            try:
-                report = executor.run(attempt, self._hands) if process is None else process.run()
-            except BaseException as error:  # noqa: BLE001  a bug of ours must not leave the run waiting for ever
-                structlog.get_logger().error("attempt.broke", error=executor.told(error))
-                report = e.ActionFailed(*attempt.who, executor.told(error))
-            self.came.put((attempt.lease, report))
+        """On a thread; what an attempt binds for its log lines, or in other context variables, ends with it."""
+        self.came.put((attempt.lease, copy_context().run(self._reported, attempt, process)))
+
+    def _reported(self, attempt: Attempt, process: Process | None) -> e.Report | None:
+        bind_contextvars(run=attempt.run.run_id, state=attempt.task.state, attempt=attempt.task.attempt)
+        try:
+            return executor.run(attempt, self._hands) if process is None else process.run()
+        except BaseException as error:  # noqa: BLE001  a bug of ours must not leave the run waiting for ever
+            structlog.get_logger().error("attempt.broke", error=executor.told(error))
+            return e.ActionFailed(*attempt.who, executor.told(error))
 
 
 def _late(attempt: Attempt, now: float) -> str:

@@ -50,12 +50,21 @@ def start(
         now = door.store.clock(db)
         event = e.RunStarted(actor)
         decision = decide(chart, before, event, now, door.budget)
+        if place is not None:
+            decision = place.leased(chart, decision, now)
         new = NewRun(ids.tag_of(before.run_id), key, pinned)
         record(db, [Entry(before, event, decision, new)], now)
         return look.begun(door, db, chart, decision.after, key, now)
 
-    run = _certain(door, write)
-    door.store.tell_due()
+    place, recorded, begins = door.place(pinned), None, False
+    try:
+        run = _certain(door, write)
+        recorded = run.id
+    finally:
+        if place is not None:
+            begins = place.settle(recorded)
+    if not begins:
+        door.store.tell_due()
     return run
 
 

@@ -22,7 +22,7 @@ def until_still(door: Door, run: str, seconds: float | None) -> RunView:
     end = math.inf if seconds is None else monotonic() + seconds
     pause = FIRST_LOOK_SECONDS
     with door.still.awaited(run_id) as told:
-        while not _stands_still(door, run_id) and (left := end - monotonic()) > 0:
+        while not (told.is_set() or _stands_still(door, run_id)) and (left := end - monotonic()) > 0:
             told.wait(min(pause, left))
             pause = min(pause * 1.5, LOOK_SECONDS)
     return look.run(door, run_id)

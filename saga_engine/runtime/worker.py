@@ -1,6 +1,5 @@
 """The loop of a worker: claim what is due, run it, record what came of it, in batches; drain when asked to stop."""
 
-import os
 from collections.abc import Collection, Sequence
 from queue import Empty
 from time import monotonic, sleep
@@ -12,27 +11,24 @@ from saga_engine import errors
 from saga_engine.domain import events as e
 from saga_engine.domain.snapshot import ACTIONS, Snapshot, Task
 from saga_engine.failpoints import hit
+from saga_engine.runtime import draining
 from saga_engine.runtime.attempt import Attempt
-from saga_engine.runtime.chaining import Chaining
-from saga_engine.runtime.claiming import Claiming
 from saga_engine.runtime.deliver import Door
 from saga_engine.runtime.executor import STORE_AWAY
 from saga_engine.runtime.ids import run_id_of
-from saga_engine.runtime.incarnation import Incarnation, Serves
-from saga_engine.runtime.life import host, runtime_directory
-from saga_engine.runtime.recorder import Recorded, Recorder, one_each
+from saga_engine.runtime.outfit import outfit
+from saga_engine.runtime.recorder import Recorded, one_each
 from saga_engine.runtime.slots import KILL_SECONDS, slots_of
 from saga_engine.runtime.targets import Targets
 from saga_engine.runtime.waking import listening
 from saga_engine.settings import Settings
 from saga_engine.store import tasks
-from saga_engine.store.claims import Claimed, Menu
+from saga_engine.store.claims import Claimed
 from saga_engine.store.connect import retrying
 from saga_engine.store.tasks import Lease
 
 GAVE_UP_EXIT: Final = 75
 """The exit code when half of the slots hang: start a new worker (CLI, "Exit codes")."""
-STOPPED: Final = "worker pid {pid} was stopped in the middle of it"
 TICK_SECONDS: Final = 0.1
 """How often running attempts are looked at."""
 STORE_PAUSE_SECONDS: Final = 1.0
@@ -83,16 +79,14 @@ class Worker:
 
     def _begin(self) -> None:
         """A new life: also after the old one was ended from outside."""
-        pins = self._door.pins()
-        loaded = {f"{chart.name} v{chart.version}": pins[chart.digest] for chart in self._door.registry}
-        serves = Serves(self._queues, loaded, self._door.registry.broken, self._slots.size)
-        self._me = Incarnation(self._store, self._limits, runtime_directory(), serves, os.getpid(), self._mine)
-        self._slots.begin(str(self._me.life_file))
-        self._chaining = Chaining(self._door, self._me)
-        self._recorder = Recorder(self._door, self._me.id, self._leases)
-        menu = Menu(self._queues, tuple(pins.values()), host())
-        self._claiming = Claiming(self._store, self._limits, self._me, menu, self._mine, self._slots.size)
-        structlog.get_logger().info("worker.began", incarnation=self._me.id, slots=self._slots.size)
+        new = outfit(self._door, self._queues, self._slots, self._mine, self._leases)
+        self._me, self._claiming, self._chaining, self._recorder, self._places = new
+        self._door.places.append(self._places)
+
+    @property
+    def _free(self) -> int:
+        """Slots that are free, and not kept for a start in this process."""
+        return self._slots.free - self._places.kept
 
     def _mine(self) -> set[Lease]:
         """What this process knows that it holds. Asked by the thread that renews, too."""
@@ -108,8 +102,10 @@ class Worker:
             self._record()
             if until_idle and self._quiet():
                 self._claiming.soon()
+            self._arrive()
             self._claim()
             self._give_back()
+            self._places.offer(0 if self._stopping or self._claiming.is_busy else self._slots.free)
         except STORE_AWAY as error:
             # What was done is kept in memory and recorded when the store is back, or refused by the fence.
             structlog.get_logger().warning("store.away", reason=str(error))
@@ -121,7 +117,7 @@ class Worker:
         """Wait for a report, no longer than a tick; take what else has come meanwhile, up to a batch."""
         # A worker that may not claim now does not look: to be called at once would only burn the processor.
         looks = self._me.trusted and not self._stopping
-        look = self._claiming.seconds(self._slots.free) if looks else TICK_SECONDS
+        look = self._claiming.seconds(self._free) if looks else TICK_SECONDS
         wait = 0.0 if self._reports else min(TICK_SECONDS, look)
         try:
             while len(self._reports) < self._limits.batch_rows:
@@ -139,18 +135,11 @@ class Worker:
         """Keep the report; in a drain what failed did so because it was asked to stop, for all we know."""
         if not self._slots.finished(lease) or report is None:
             return
-        if self._stopping and isinstance(report, e.ActionFailed) and not self._must_tell(report):
+        run = self._runs.get(run_id_of(lease[0])) if self._stopping else None
+        if run and isinstance(report, e.ActionFailed) and not draining.must_tell(self._door.chart(run), run, report):
             self._returned.append(lease)
         else:
             self._reports.append(report)
-
-    def _must_tell(self, failed: e.ActionFailed) -> bool:
-        """A failure on which somebody waits, or that no later attempt can mend: it is recorded in a drain, too."""
-        run = self._runs.get(run_id_of(failed.task))
-        task = run.task(failed.task) if run else None
-        if run is None or task is None:
-            return True
-        return bool(failed.park or task.ending) or self._chaining.is_manual(run, task)
 
     def _record(self) -> None:
         """Decide and record one report of each run; the others wait for the next round."""
@@ -158,7 +147,7 @@ class Worker:
         if not first:
             return
         self._load([run_id for run_id in first if run_id not in self._runs])
-        self._chaining.begin(self._slots.free)
+        self._chaining.begin(self._free)
         outcome = self._recorder.record([(self._runs[run], first[run]) for run in first if run in self._runs])
         self._reports = outcome.moved + later
         held = self._mine() if outcome.done else set()
@@ -182,9 +171,7 @@ class Worker:
                 self._slots.ask_to_end([lease])
             elif self._is_new(task, report) and task.kind in ACTIONS and lease not in held and not run.paused:
                 self._start(run, task)
-        for task in run.tasks:
-            if task.leased_by is None and task.due_at is not None:
-                self._claiming.soon((task.due_at - self._recorder.now).total_seconds())
+        self._claiming.follow(run, self._recorder.now)
 
     def _is_new(self, task: Task, report: e.Report) -> bool:
         """Recorded already leased; or claimed, and nothing had to be decided of an attempt that was lost before.
@@ -204,6 +191,14 @@ class Worker:
         else:
             self._slots.start(attempt, suspect=self._claiming.is_alone(attempt.lease))
 
+    def _arrive(self) -> None:
+        """Start the runs that were started in this process and are recorded already leased."""
+        for run in self._places.arrived(self._limits.renew_seconds):
+            (head,) = (task for task in run.tasks if task.leased_by == self._me.id)
+            self._runs[run.run_id] = run
+            self._start(run, head)
+            self._claiming.follow(run, head.due_at)
+
     def _give_back(self) -> None:
         """Release what was not started, or ended without a report; nothing is counted."""
         if self._returned:
@@ -220,7 +215,7 @@ class Worker:
     def _claim(self) -> None:
         """Take what is due; what was claimed before and not looked at comes first."""
         if self._me.trusted and not self._stopping and not self._claimed:
-            self._claimed = self._claiming.claim(self._slots.free) or []
+            self._claimed = self._claiming.claim(self._free) or []
         if self._claimed:
             self._load(list({claimed.run_id for claimed in self._claimed}))
             self._take(self._claimed)
@@ -248,7 +243,8 @@ class Worker:
 
     def _quiet(self) -> bool:
         """Nothing runs here and nothing waits to be recorded."""
-        return not (self._slots.busy or self._reports or self._claimed) and self._slots.came.empty()
+        held = self._slots.busy or self._places.kept or self._reports or self._claimed
+        return not held and self._slots.came.empty()
 
     def _idle(self) -> bool:
         """The look that was made when all was quiet found nothing to do, now or after a back-off."""
@@ -264,11 +260,14 @@ class Worker:
         self._reports, self._claimed, self._returned = [], [], []
         self._runs.clear()
         self._me.abandon()
+        self._door.places.remove(self._places)
         self._begin()
 
     def _drain(self) -> None:
         """Give running attempts the grace, record what comes, hand back the rest; the release is the last write."""
         self._stopping = True
+        self._door.places.remove(self._places)
+        self._places.offer(0)
         self._slots.tell_all()
         try:
             if not self._me.lost.is_set():
@@ -285,18 +284,15 @@ class Worker:
         self._until_back(self._limits.grace_seconds)
         if self._slots.kill(self._slots.held()):
             self._until_back(KILL_SECONDS)
-        self._reports += [
-            e.ActionFailed(*attempt.who, STOPPED.format(pid=os.getpid()))
-            for attempt in self._slots.attempts()
-            if self._chaining.is_manual(attempt.run, attempt.task)
-        ]
+        self._reports += draining.cut_off(self._slots.attempts())
         self._record()
 
     def _until_back(self, seconds: float) -> None:
         until = monotonic() + seconds
         while True:
             self._record()
+            self._arrive()
             self._give_back()
-            if not (self._slots.busy or self._reports) or monotonic() >= until:
+            if not (self._slots.busy or self._places.kept or self._reports) or monotonic() >= until:
                 return
             self._listen()

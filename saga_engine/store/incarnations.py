@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam, select, update
@@ -123,8 +123,10 @@ _LENGTHEN = (
 
 def by_id(db: sa.Connection, ids: Sequence[str]) -> dict[str, sa.Row[Any]]:
     """Rows, ended or not, by id."""
-    rows = db.execute(select(incarnations).where(incarnations.c.id.in_(ids))) if ids else ()
-    return {row.id: row for row in rows}
+    return {row.id: row for row in db.execute(_BY_ID, {"ids": ids})} if ids else {}
+
+
+_BY_ID: Final = select(incarnations).where(incarnations.c.id.in_(bindparam("ids", expanding=True)))
 
 
 def sweep(db: sa.Connection, before: datetime) -> int:

@@ -56,7 +56,7 @@ def row_of(db: sa.Connection, run_id: str) -> sa.Row[Any] | None:
     return db.execute(_ROW, {"run": run_id}).one_or_none()
 
 
-def standing(db: sa.Connection, run_id: str) -> sa.Row[Any] | None:
+def standing(db: sa.Connection, run_id: str) -> sa.Row[Any, Any, Any] | None:
     """``(status, paused, gate)`` of a run; *gate*: the task of its open one. Primary key, ix_saga_approvals_run_id."""
     return db.execute(_STANDING, {"run": run_id}).one_or_none()
 

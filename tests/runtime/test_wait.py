@@ -8,6 +8,7 @@ import time
 import pytest
 
 from saga_engine import errors
+from saga_engine.domain.definition.saga import Saga
 from saga_engine.runtime import waiting
 from saga_engine.runtime.engine import Engine
 from tests.runtime import plays
@@ -45,7 +46,7 @@ def test_a_worker_of_this_process_tells_at_once_that_the_run_has_ended(opened: O
     ],
 )
 def test_a_run_that_goes_on_only_with_a_person_stands_still(
-    opened: Opened, saga: plays.Saga[plays.S, Input], status: str, acts: dict[str, plays.Act]
+    opened: Opened, saga: Saga[plays.S, Input], status: str, acts: dict[str, plays.Act]
 ) -> None:
     engine = opened(saga)
     with playing("still", **acts), working(engine):
@@ -90,7 +91,7 @@ def test_a_run_that_does_not_exist_is_not_waited_for(opened: Opened) -> None:
 
 
 @pytest.mark.parametrize("saga", [plays.saga(), plays.gated(), plays.waiting()])
-def test_a_start_gives_what_a_look_finds(opened: Opened, saga: plays.Saga[plays.S, Input]) -> None:
+def test_a_start_gives_what_a_look_finds(opened: Opened, saga: Saga[plays.S, Input]) -> None:
     engine = opened(saga)
     begun = engine.start(saga, Input(n=3), key="orders", actor="ann")
     assert begun == engine.get(begun.id)

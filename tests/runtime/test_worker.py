@@ -235,7 +235,7 @@ def test_a_claim_whose_answer_was_lost_is_handed_back_by_the_renewals(opened: Op
         plays.until(lambda: hasattr(worker, "_claiming"))
         setattr(worker._claiming, "claim", lambda *_: [])  # noqa: B010  it looks no more
         time.sleep(0.2)
-        run = engine.start("play", {}).id
+        run = opened(plays.saga()).start("play", {}).id  # as in another process: this one would place it at its worker
         with engine.store.write() as db:
             now = engine.store.clock(db)
             menu = worker._claiming._menu
