@@ -1,0 +1,146 @@
+"""A run that is started in the process of a worker with room begins there, without a claim; whatever goes wrong."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from saga_engine import errors
+from saga_engine.domain.definition.saga import Saga
+from saga_engine.runtime.engine import Engine
+from saga_engine.runtime.places import Place
+from saga_engine.runtime.worker import Worker
+from saga_engine.store.entry import Pinned
+from tests.runtime import plays
+from tests.runtime.conftest import Opened, working
+from tests.runtime.plays import Input, S
+
+
+@contextmanager
+def offering(engine: Engine, **options: Any) -> Iterator[Worker]:
+    """A worker that has offered its slots, and that claims nothing."""
+    with working(engine, **options) as worker:
+        plays.until(lambda: engine.door.places and engine.door.places[0]._offered)
+        setattr(worker._claiming, "claim", lambda *_: [])  # noqa: B010  it looks no more
+        yield worker
+
+
+def manual() -> Saga[S, Input]:
+    made = Saga("manual", version=1, states=S, input=Input, start=S.ONE)
+    made.at(S.ONE).run(plays.last, promise="manual").pivot().then(S.DONE)
+    return plays.finished(made)
+
+
+def held(run: Any) -> list[tuple[int, bool]]:
+    return [(task.attempt, task.leased_by is not None) for task in run.tasks if task.kind != "timer"]
+
+
+def test_a_run_begins_without_a_claim_where_a_worker_of_its_process_has_room(opened: Opened) -> None:
+    engine = opened(plays.saga())
+    with offering(engine) as worker:
+        run = engine.start("play", Input())
+        assert held(run) == [(1, True)]
+        assert run.tasks[0].leased_by == worker._me.id
+        assert engine.wait(run.id, seconds=20).status == "completed"
+        assert worker._places.kept == 0
+    assert engine.verify([run.id]).found == ()
+    assert engine.door.places == []
+
+
+@pytest.mark.parametrize("saga", [manual(), plays.saga(queue="other"), plays.waiting()])
+def test_what_may_not_or_cannot_begin_there_waits_for_a_claim(opened: Opened, saga: Saga[S, Input]) -> None:
+    engine = opened(saga)
+    with offering(engine) as worker:
+        run = engine.start(saga, Input())
+        assert held(run) == [(0, False)]
+        plays.until(lambda: worker._places.kept == 0)
+
+
+def test_a_worker_without_a_free_slot_keeps_none(opened: Opened) -> None:
+    engine = opened(plays.saga())
+    with plays.playing("busy", one=lambda *_: play.hangs()) as play, offering(engine, concurrency=1):
+        assert held(engine.start("play", Input(name="busy"))) == [(1, True)]
+        assert held(engine.start("play", Input())) == [(0, False)]
+        play.gate.set()
+
+
+def test_a_start_that_is_refused_gives_its_place_back(opened: Opened) -> None:
+    engine = opened(plays.saga())
+    with offering(engine) as worker:
+        run = engine.start("play", Input(n=1), key="orders")
+        with pytest.raises(errors.KeyTaken):
+            engine.start("play", Input(n=2), key="orders")
+        assert engine.start("play", Input(n=1), key="orders").id == run.id
+        plays.until(lambda: worker._places.kept == 0)
+        assert engine.wait(run.id, seconds=20).status == "completed"
+
+
+def between(engine: Engine, monkeypatch: pytest.MonkeyPatch, act: Callable[[Place], None]) -> None:
+    """Let *act* happen after a place was kept, and before the start is written."""
+    keep = engine.door.place
+
+    def place(pinned: Pinned) -> Place | None:
+        kept = keep(pinned)
+        assert kept is not None, "the worker has room"
+        act(kept)
+        return kept
+
+    monkeypatch.setattr(engine.door, "place", place)
+
+
+def test_a_start_that_took_too_long_is_left_to_the_renewals(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = opened(plays.saga(), renew_seconds=0.1)
+
+    def late(place: Place) -> None:
+        place.since -= 1
+
+    between(engine, monkeypatch, late)
+    with plays.playing("late") as play, offering(engine) as worker:
+        run = engine.start("play", Input(name="late"))
+        plays.until(lambda: held(engine.get(run.id)) == [(1, False)])
+        assert (play.told, worker._places.kept) == ([], 0)
+
+
+def test_a_run_whose_worker_ended_before_it_came_is_freed_by_the_next(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = opened(plays.saga(), grace_seconds=0.1)
+    worker = engine.worker()
+    thread = threading.Thread(target=worker.run)
+
+    def ends(_: Place) -> None:
+        worker.stop()
+        thread.join(20)
+
+    thread.start()
+    plays.until(lambda: engine.door.places and engine.door.places[0]._offered)
+    between(engine, monkeypatch, ends)
+    run = engine.start("play", Input())
+    assert held(run) == [(1, True)]
+    monkeypatch.undo()
+    engine.work(until_idle=True)
+    assert engine.get(run.id).status == "completed"
+
+
+def test_a_start_whose_commit_was_not_heard_of_begins_there_once(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = opened(plays.saga(), lease_seconds=60, renew_seconds=20)
+    commit, lost = type(engine.store)._commit, list[bool]()
+
+    def unheard(store: Any, transaction: Any) -> None:
+        commit(store, transaction)
+        if threading.current_thread() is threading.main_thread() and not lost:
+            lost.append(True)
+            raise errors.OutcomeUnknown(url="the store", reason="the test says so")
+
+    with plays.playing("once") as play, offering(engine):
+        monkeypatch.setattr(type(engine.store), "_commit", unheard)
+        run = engine.start("play", Input(name="once"))
+        assert (lost, held(run)) == ([True], [(1, True)])
+        assert engine.wait(run.id, seconds=20).status == "completed"
+    assert play.told == ["one", "two"]
