@@ -42,8 +42,8 @@ class Door:
         self.limits = limits
         self.names = Names(store)
         self.still = Still()
-        self.places: list[Places] = []
-        """Of the workers that run in this process."""
+        self.places: dict[str, Places] = {}
+        """Of the workers that run in this process, by incarnation."""
         self._pins: dict[str, int] = {}
         self.budget = Budget(
             transitions=limits.transitions_max,
@@ -116,7 +116,7 @@ class Door:
 
     def place(self, pinned: Pinned) -> Place | None:
         """A place for a new run at a worker of this process, if one has room."""
-        return next((place for places in [*self.places] if (place := places.keep(pinned))), None)
+        return next((place for places in [*self.places.values()] if (place := places.keep(pinned))), None)
 
     def pin(self, chart: Chart) -> int:
         """The row of a loaded definition, which is stored once and for all."""

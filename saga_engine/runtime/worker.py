@@ -81,7 +81,7 @@ class Worker:
         """A new life: also after the old one was ended from outside."""
         new = outfit(self._door, self._queues, self._slots, self._mine, self._leases)
         self._me, self._claiming, self._chaining, self._recorder, self._places = new
-        self._door.places.append(self._places)
+        self._door.places[self._me.id] = self._places
 
     @property
     def _free(self) -> int:
@@ -260,13 +260,13 @@ class Worker:
         self._reports, self._claimed, self._returned = [], [], []
         self._runs.clear()
         self._me.abandon()
-        self._door.places.remove(self._places)
+        self._door.places.pop(self._me.id, None)
         self._begin()
 
     def _drain(self) -> None:
         """Give running attempts the grace, record what comes, hand back the rest; the release is the last write."""
         self._stopping = True
-        self._door.places.remove(self._places)
+        self._door.places.pop(self._me.id, None)
         self._places.offer(0)
         self._slots.tell_all()
         try:

@@ -24,7 +24,7 @@ from tests.runtime.plays import Input, S
 def offering(engine: Engine, **options: Any) -> Iterator[Worker]:
     """A worker that has offered its slots, and that claims nothing."""
     with working(engine, **options) as worker:
-        plays.until(lambda: engine.door.places and engine.door.places[0]._offered)
+        plays.until(lambda: any(places._offered for places in engine.door.places.values()))
         setattr(worker._claiming, "claim", lambda *_: [])  # noqa: B010  it looks no more
         yield worker
 
@@ -48,7 +48,7 @@ def test_a_run_begins_without_a_claim_where_a_worker_of_its_process_has_room(ope
         assert engine.wait(run.id, seconds=20).status == "completed"
         assert worker._places.kept == 0
     assert engine.verify([run.id]).found == ()
-    assert engine.door.places == []
+    assert engine.door.places == {}
 
 
 @pytest.mark.parametrize("saga", [manual(), plays.saga(queue="other"), plays.waiting()])
@@ -117,7 +117,7 @@ def test_a_run_whose_worker_ended_before_it_came_is_freed_by_the_next(
         thread.join(20)
 
     thread.start()
-    plays.until(lambda: engine.door.places and engine.door.places[0]._offered)
+    plays.until(lambda: any(places._offered for places in engine.door.places.values()))
     between(engine, monkeypatch, ends)
     run = engine.start("play", Input())
     assert held(run) == [(1, True)]

@@ -575,7 +575,7 @@ def test_what_must_be_asked_first_is_asked_though_its_claim_was_not_heard(
     opened: Opened, monkeypatch: pytest.MonkeyPatch, meanwhile: str
 ) -> None:
     """It is read back with a report of its run, and begun by nobody before its claim was handed back and made anew."""
-    engine = opened(manual_second(), renew_seconds=0.1)
+    engine = opened(manual_second(), renew_seconds=0.1, poll_seconds=60)
     losing = Losing(monkeypatch, engine)
     with plays.playing("p") as play, switched_on(losing.hit):
         run = engine.start("second", {"name": "p"}).id

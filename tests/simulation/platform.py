@@ -24,11 +24,14 @@ from saga_engine.runtime import (
     chaining,
     claiming,
     deliver,
+    draining,
     gathering,
     hands,
     ids,
     incarnation,
     keeper,
+    outfit,
+    places,
     slots,
     step,
     worker,
@@ -144,7 +147,10 @@ def installed(world: World) -> Iterator[None]:
     dice = SimpleNamespace(uniform=world.dice.uniform)
     secrets = SimpleNamespace(token_hex=world.token, randbits=world.dice.getrandbits)
     names: list[tuple[Any, dict[str, Any]]] = [
-        (worker, {"monotonic": world.monotonic, "sleep": world.sleeps, "host": _host, "os": world.system}),
+        (worker, {"monotonic": world.monotonic, "sleep": world.sleeps}),
+        (outfit, {"host": _host, "os": world.system}),
+        (draining, {"os": world.system}),
+        (places, {"monotonic": world.monotonic}),
         (
             slots,
             {
