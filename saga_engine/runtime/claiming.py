@@ -91,7 +91,7 @@ class Claiming:
         """What could not be renewed meanwhile is not taken for dead at once."""
         self._keeper.store_was_away()
 
-    def hint(self, said: bool) -> None:  # noqa: FBT001  an Ear's answer
+    def hint(self, *, said: bool) -> None:
         """Something may have come due, because somebody *said* so, or as a guess. From any thread."""
         (self._said if said else self._guessed).set()
 

@@ -11,7 +11,7 @@ from saga_engine.runtime.views import RunView
 from saga_engine.store import inspect
 from saga_engine.store.connect import reading
 
-FIRST_LOOK_SECONDS: Final = 0.01
+FIRST_LOOK_SECONDS: Final = 0.02
 LOOK_SECONDS: Final = 0.5
 """How often a wait looks at the run: often at first, for most answers come soon."""
 

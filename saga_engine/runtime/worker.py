@@ -74,7 +74,7 @@ class Worker:
 
     def _hint(self, said: bool) -> None:  # noqa: FBT001  an Ear's answer
         """Something may have come due. Called by the thread that listens."""
-        self._claiming.hint(said)
+        self._claiming.hint(said=said)
         self._slots.came.put(None)
 
     def _begin(self) -> None:

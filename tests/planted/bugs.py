@@ -80,8 +80,8 @@ BUGS: Final[Mapping[str, Bug]] = {
         (REST, "nothing happens before it is due", "the journal is whole"),
         Edit(
             "saga_engine.runtime.claiming",
-            "claims.claim(db, self._me.id, self._menu, kind, limit, store.clock(db))",
-            "claims.claim(db, self._me.id, self._menu, kind, limit, datetime.now().astimezone())",
+            "claims.claim(db, self._me.id, menu, kind, limit, store.clock(db))",
+            "claims.claim(db, self._me.id, menu, kind, limit, datetime.now().astimezone())",
         ),
     ),
     "a claim takes what others hold": found(
