@@ -16,7 +16,6 @@ EXCUSED: Final = {
     "store/sqlite.py _connect": "settings of a session, which die with it",
     "store/sqlite.py _set_journal": "its caller has store.file.journal_chosen behind it",
     "store/transactions.py _commit": "its caller has store.write.before_commit and after_commit",
-    "store/inspect.py neighbours": "reads: two queries, one after the other",
     "store/runs.py load": "reads",
     "store/runs.py known": "reads",
     "store/findings.py _held": "reads",

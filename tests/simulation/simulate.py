@@ -25,6 +25,8 @@ FENCED: Final = "reports are fenced"
 HELD_ONCE: Final = "a task is held by one"
 TURNS_MAX: Final = 40
 CALM_TURNS_MAX: Final = 400
+BESIDE: Final = 6
+"""Of eight seeds in a row, the one whose run is started in the process of a worker."""
 WISHES_MAX: Final = 25
 
 
@@ -45,6 +47,8 @@ def simulate(seed: int) -> Outcome:
     """Live through one seed."""
     world = World(seed)
     with installed(world):
+        if seed % 8 == BESIDE:
+            world.settles()
         run = world.start()
         people = People(world, run)
         _storm(world, people)

@@ -105,6 +105,13 @@ class World:
         """Start the run, whatever saga it is of."""
         return starting.start(self.door, self.dice.choice(sagas.NAMES), {}, None, "ann").id
 
+    def settles(self) -> None:
+        """A worker with room, in the process that is about to start the run (``runtime.places``)."""
+        self.hires()
+        (process,) = self.processes
+        if not process.dead:
+            self.does(process, "round", process._round)
+
     def look(self, run: str) -> Snapshot:
         """The run as it is stored."""
         with self.store.read() as db:
