@@ -116,6 +116,7 @@ def mariadb_server() -> Server:
 @pytest.fixture
 def fresh_url(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[[str, str], str]]:
     """Ask `fresh_url(kind, name)` for an empty database; kind is sqlite, postgresql or mariadb."""
+    durable = request.node.get_closest_marker("durable") is not None
     with ExitStack() as databases:
 
         def fresh(kind: str, name: str) -> str:
@@ -124,7 +125,7 @@ def fresh_url(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callab
             server: Server = request.getfixturevalue(
                 {"postgresql": "postgres_server", "mariadb": "mariadb_server"}[kind]
             )
-            return databases.enter_context(server.database())
+            return databases.enter_context(server.database(durable=durable))
 
         yield fresh
 

@@ -92,8 +92,7 @@ def walked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             url = f"sqlite:///{folder}/saga.db"
         else:
             server: Server = request.getfixturevalue("postgres_server")
-            quick = {"options": "-c synchronous_commit=off"}
-            url = sa.make_url(closing.enter_context(server.database())).update_query_dict(quick).render_as_string(False)
+            url = closing.enter_context(server.database())
         store = open_store(url)
         prepare(store)
         store.close()
