@@ -25,6 +25,8 @@ from tests.runtime.tampering import FOUND_ALONE, FOUND_WITH_ANCHOR, Tamperer
 from tests.store.test_walks import STEPS_MAX, Walk
 from tests.support.servers import Server
 
+pytestmark = pytest.mark.xdist_group("verify")  # one process of the tests makes what all look at
+
 RUNS = 16
 TAMPERINGS = {"sqlite": 1_000, "postgresql": 120}
 
