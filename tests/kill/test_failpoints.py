@@ -20,16 +20,16 @@ HALVES: Final = [sorted(SHAPES)[::2], sorted(SHAPES)[1::2]]
 @pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("shapes", HALVES, ids=["even", "odd"])
 def test_on_sqlite_a_process_may_be_killed_anywhere(ask: Ask, shapes: list[str]) -> None:
-    answer = ask("sweep", "sqlite", "sqlite", kills=400, shapes=shapes)
+    answer = ask("sweep", "sqlite", "sqlite", kills=960, shapes=shapes)
     assert answer["uncovered"] == []
-    assert answer["kills"] >= at_least(400)
+    assert answer["kills"] >= at_least(960)
 
 
 @pytest.mark.timeout(1_800)
 def test_on_postgresql_a_process_may_be_killed_anywhere(ask: Ask) -> None:
-    answer = ask("sweep", "postgresql", "postgresql", kills=200, cover_shapes=False)
+    answer = ask("sweep", "postgresql", "postgresql", kills=400, cover_shapes=False)
     assert answer["uncovered"] == []
-    assert answer["kills"] >= at_least(200)
+    assert answer["kills"] >= at_least(400)
 
 
 @pytest.mark.timeout(1_800)

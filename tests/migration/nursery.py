@@ -20,6 +20,7 @@ import psycopg  # noqa: F401  SQLAlchemy would import it in each worker
 from saga_engine import failpoints, log
 from saga_engine.runtime import registry
 from saga_engine.runtime.engine import Engine
+from saga_engine.runtime.isolation.servers import prefork
 from saga_engine.settings import load
 from tests.migration.points import KillOnce
 
@@ -34,6 +35,7 @@ def work(order: dict[str, Any]) -> None:
     os.dup2(log_file, 1)
     os.dup2(log_file, 2)
     log.configure()
+    prefork()
     settings = load(Path.cwd())
     with Engine(settings=settings, registry=registry.load(settings.workflows), create=False) as engine:
         if order["points"]:
