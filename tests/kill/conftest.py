@@ -15,7 +15,7 @@ from typing import Any, Final
 import pytest
 
 from tests.kill.project import Project
-from tests.kill.workers import CHECKOUT, Nursery
+from tests.support.nursery import CHECKOUT, Nursery
 
 FreshUrl = Callable[[str, str], str]
 Projects = Callable[..., Project]
@@ -30,7 +30,7 @@ Ask = Callable[..., dict[str, Any]]
 @pytest.fixture(scope="session")
 def nursery() -> Iterator[Nursery]:
     """Where workers come from."""
-    nursery = Nursery()
+    nursery = Nursery("tests.kill.nursery")
     yield nursery
     nursery.close()
 

@@ -82,7 +82,7 @@ def _mistake(run: RunView) -> str:
 
 
 def _work(engine: runtime.Engine, queue: str, run: str, until: float) -> None:
-    """Be a worker until nothing is due; what fails again and again is always due: until a mistake, or the time *until*."""
+    """Be a worker until nothing is due, there is a mistake, or it is *until*: what fails and fails is always due."""
     worker = engine.worker(queues=(queue,))
     over = threading.Event()
 
