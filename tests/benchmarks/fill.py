@@ -17,17 +17,18 @@ from saga_engine import Engine
 from saga_engine.domain.definition.saga import Saga
 from saga_engine.runtime import ids
 from saga_engine.store import schema as s
-from tests.benchmarks import sagas
+from tests.benchmarks import flow, sagas
 
 PIECE: Final = 20_000
 """Runs that are copied at once."""
 WAYS: Final = ("hold", "gate", "park")
 DUE: Final[dict[str, Saga[Any, Any]]] = {
-    "chain": sagas.chain, "busy": sagas.busy, "quiet": sagas.quiet, "held": sagas.holds,
+    "chain": flow.saga, "busy": sagas.busy, "quiet": sagas.quiet, "held": sagas.holds,
 }  # fmt: skip
-KEYS: Final = {s.runs: s.runs.c.id, s.votes: s.votes.c.task}
 TABLES: Final = (s.runs, s.tasks, s.results, s.undo, s.effects, s.inbox, s.approvals, s.journal)
-_made: Final = sa.table("bench_ids", sa.column("number", sa.Integer), sa.column("id", sa.Text), sa.column("tag", sa.Text))
+_made: Final = sa.table(
+    "bench_ids", sa.column("number", sa.Integer), sa.column("id", sa.Text), sa.column("tag", sa.Text)
+)
 
 
 def fill(engine: Engine, url: str, wanted: dict[str, int]) -> dict[str, str]:
@@ -82,7 +83,7 @@ def _named(number: int, run: str) -> dict[str, Any]:
 
 def _copying(db: sa.Connection, table: sa.Table, run: str) -> sa.Insert:
     """All rows of the run, for each new id."""
-    mine = KEYS.get(table, table.c.get("run_id")) == run
+    mine = (s.runs.c.id if table is s.runs else table.c.run_id) == run
     rows = [dict(row) for row in db.execute(sa.select(table).where(mine)).mappings()]
     names = {name for row in rows for name, value in row.items() if isinstance(value, str) and run in value}
     new: list[sa.ColumnElement[Any]] = [

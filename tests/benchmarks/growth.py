@@ -22,6 +22,7 @@ from saga_engine.store.claims import Menu
 from tests.benchmarks import sagas
 from tests.benchmarks.fill import fill
 from tests.benchmarks.flow import Input, working
+from tests.benchmarks.flow import saga as chain
 from tests.benchmarks.gauges import percentile
 
 LEASE: Final = timedelta(minutes=10)
@@ -66,7 +67,7 @@ def churn(engine: Engine, order: argparse.Namespace) -> dict[str, Any]:
     ended, until = 0, time.monotonic() + order.seconds
     with working(engine, order.slots):
         while time.monotonic() < until:
-            runs = [engine.start(sagas.chain, Input()) for _ in range(STARTS_AT_ONCE)]
+            runs = [engine.start(chain, Input()) for _ in range(STARTS_AT_ONCE)]
             while not all(engine.get(run.id).ended for run in runs):
                 time.sleep(0.01)
             ended += len(runs)

@@ -65,20 +65,32 @@ def _lap(db: sa.Connection) -> float:
 
 
 def events(engine: Engine, order: argparse.Namespace) -> dict[str, Any]:
-    """Send ``go`` to so many waiting runs, one after the other; the worker is *here* or *beside*, idle or ``--busy``."""
+    """Send ``go`` to so many waiting runs, one after the other; the worker is here or *beside*, idle or ``--busy``."""
     fill(engine, order.store, {"hold": order.times, "busy": order.busy})
     with engine.store.read() as db:
         runs = list(db.execute(sa.select(s.runs.c.id).where(s.runs.c.state == "HOLD")).scalars())
     with _worker(engine, order) as began:
-        laps = [_sent(engine, run, began) for run in runs]
+        laps = _all_at_once(engine, runs, began) if order.busy else [_one(engine, run, began) for run in runs]
     return {"concurrency": order.slots, "busy_runs": order.busy, **spread(laps)}
 
 
-def _sent(engine: Engine, run: str, began: Began) -> float:
-    time.sleep(random.uniform(0, PAUSE_SECONDS))
-    sent = time.time()
-    engine.send(run, sagas.go, {}, dedup_key="go")
+def _one(engine: Engine, run: str, began: Began) -> float:
+    """The next event is sent when the step of the one before has begun."""
+    sent = _send(engine, run)
     return began(run) - sent
+
+
+def _all_at_once(engine: Engine, runs: list[str], began: Began) -> list[float]:
+    """Beside a load that does not last for ever: the next event is sent while the one before may wait."""
+    sent = {run: _send(engine, run) for run in runs}
+    return [began(run) - at for run, at in sent.items()]
+
+
+def _send(engine: Engine, run: str) -> float:
+    time.sleep(random.uniform(0, PAUSE_SECONDS))
+    at = time.time()
+    engine.send(run, sagas.go, {}, dedup_key="go")
+    return at
 
 
 @contextmanager

@@ -41,14 +41,14 @@ def act_and_look(engine: Engine, order: argparse.Namespace) -> dict[str, Any]:
 def quiet_beside_busy(engine: Engine, order: argparse.Namespace) -> dict[str, Any]:
     """Seconds from the start of a run of a quiet saga until its step begins, beside so many busy runs."""
     fill(engine, order.store, {"busy": order.busy})
-    waited = []
     with beside(order.store, order.slots, busy=True) as worker:
         before, began = _moves(engine), time.perf_counter()
+        asked: dict[str, float] = {}
         for _ in range(order.times):
-            asked = time.time()
-            run = engine.start(sagas.quiet, {})
-            waited.append(worker.wait("quiet", run.id) - asked)
+            at = time.time()
+            asked[engine.start(sagas.quiet, {}).id] = at
             time.sleep(random.uniform(0, PAUSE_SECONDS))
+        waited = [worker.wait("quiet", run) - at for run, at in asked.items()]
         moves, wall = _moves(engine) - before, time.perf_counter() - began
     assert moves > order.times, "the worker was busy meanwhile"
     load = {"concurrency": order.slots, "busy_runs": order.busy, "recorded_per_s": round(moves / wall, 1)}

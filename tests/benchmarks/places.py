@@ -18,6 +18,10 @@ from tests.support.servers import Server
 CHECKOUT: Final = Path(__file__).parents[2]
 NEWER: Final = os.environ.get("SAGA_BENCH_SQLITE", "")
 """A folder that holds the package pysqlite3: ``pip install --target FOLDER pysqlite3``."""
+SCALE: Final = float(os.environ.get("SAGA_BENCH_SCALE", "1"))
+"""0.01: everything a hundredth of its size, to see that it runs."""
+TIMES: Final = int(os.environ.get("SAGA_BENCH_TIMES", "3"))
+"""How often each scenario is run."""
 STORES: Final = ("sqlite", *(["sqlite-newer"] if NEWER else []), "postgresql")
 """sqlite-newer: the same with the library of SAGA_BENCH_SQLITE, with which the store chooses another journal."""
 on_each = pytest.mark.parametrize("store", STORES)
@@ -35,6 +39,11 @@ def fresh(store: str, disk: Path, request: pytest.FixtureRequest) -> Iterator[st
         yield f"sqlite:///{file}"
         for left in disk.glob("bench.db*"):
             left.unlink()
+
+
+def scaled(number: int) -> int:
+    """*number* as SAGA_BENCH_SCALE has it."""
+    return max(2, int(number * SCALE))
 
 
 def environment(store: str) -> dict[str, str]:

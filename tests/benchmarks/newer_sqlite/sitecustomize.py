@@ -3,7 +3,5 @@
 import importlib
 import sys
 
-newer = importlib.import_module("pysqlite3")
-sys.modules["sqlite3"] = newer
+sys.modules["sqlite3"] = importlib.import_module("pysqlite3")
 sys.modules["sqlite3.dbapi2"] = importlib.import_module("pysqlite3.dbapi2")
-newer.dbapi2 = sys.modules["sqlite3.dbapi2"]
