@@ -57,7 +57,7 @@ def measured(request: pytest.FixtureRequest) -> Callable[..., float]:
     def note(values: list[float], unit: str, **facts: Any) -> float:
         median = statistics.median(values)
         row = {"row": "measured", "name": facts.pop("name", request.node.name), "median": median, "unit": unit}
-        RESULTS.append({**row, "times": len(values), "min": min(values), "max": max(values), **facts})
+        RESULTS.append({"concurrency": 1, **row, "times": len(values), "min": min(values), "max": max(values), **facts})
         emit(RESULTS[-1])
         return median
 

@@ -15,8 +15,9 @@ import sqlalchemy as sa
 from saga_engine import Engine
 from saga_engine.store import schema as s
 from tests.benchmarks import sagas
-from tests.benchmarks.fill import copy, copying, fill
+from tests.benchmarks.fill import fill
 from tests.benchmarks.serving import Beside
+from tests.support.copies import copy, copying
 
 THREADS_MAX: Final = 1_000
 """So many runs a worker of the trial really has in its hands; more are copies of one of them, leased to it as well."""
