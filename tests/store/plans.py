@@ -1,4 +1,4 @@
-"""What the databases themselves say about how they find the rows of a statement; and a day's statements to ask about."""
+"""What the databases say about how they find the rows of a statement; and a day's statements to ask about."""
 
 from __future__ import annotations
 
