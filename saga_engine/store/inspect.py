@@ -10,6 +10,8 @@ from sqlalchemy import bindparam, func, select
 
 from saga_engine.store.schema import approvals, definitions, findings, inbox, runs, tasks, votes
 
+OPEN_SHOWN: Final = 200
+"""How many of the gates that wait for people a list shows."""
 ENDED = ("completed", "rolled_back", "cancelled", "failed")
 
 
@@ -106,8 +108,12 @@ def tasks_of(db: sa.Connection, run_id: str) -> Sequence[sa.Row[Any]]:
 _TASKS: Final = select(tasks).where(tasks.c.run_id == bindparam("run")).order_by(tasks.c.position)
 
 
-def open_approvals(db: sa.Connection, limit: int = 200) -> Sequence[sa.Row[Any]]:
-    """Gates that wait for people, the first to expire first, with their runs' rows. ix_saga_approvals_open."""
+def open_approvals(db: sa.Connection, run_id: str | None = None) -> Sequence[sa.Row[Any]]:
+    """Gates that wait for people, the first to expire first: OPEN_SHOWN of all, or those of one run.
+
+    Each with facts of its run; *pinned* is the digest of its definition. ix_saga_approvals_open; with a run
+    ix_saga_approvals_run_id.
+    """
     given = (
         select(func.count())
         .select_from(votes)
@@ -115,18 +121,35 @@ def open_approvals(db: sa.Connection, limit: int = 200) -> Sequence[sa.Row[Any]]
         .scalar_subquery()
     )
     query = (
-        select(approvals, given.label("have"), runs.c.saga, runs.c.version, runs.c.tag, runs.c.starter)
+        select(
+            approvals,
+            given.label("have"),
+            runs.c.saga,
+            runs.c.version,
+            runs.c.tag,
+            runs.c.starter,
+            definitions.c.digest.label("pinned"),
+        )
         .join(runs, runs.c.id == approvals.c.run_id)
+        .join(definitions, definitions.c.id == runs.c.definition)
         .where(approvals.c.outcome.is_(None))
         .order_by(approvals.c.expires_at)
-        .limit(limit)
+        .limit(OPEN_SHOWN)
     )
+    if run_id is not None:
+        query = query.where(approvals.c.run_id == run_id)
     return db.execute(query).all()
 
 
-def votes_of(db: sa.Connection, task: str) -> Sequence[sa.Row[Any]]:
-    """The answers given at a gate. Primary key of saga_votes."""
-    return db.execute(select(votes).where(votes.c.task == task).order_by(votes.c.at)).all()
+def votes_of(db: sa.Connection, gates: Sequence[str]) -> dict[str, list[sa.Row[Any]]]:
+    """The answers given at each of these gates (its task), in order; none where there are none. Primary key."""
+    found: dict[str, list[sa.Row[Any]]] = {}
+    for row in db.execute(_VOTES, {"gates": gates}) if gates else ():
+        found.setdefault(row.task, []).append(row)
+    return found
+
+
+_VOTES: Final = select(votes).where(votes.c.task.in_(bindparam("gates", expanding=True))).order_by(votes.c.at)
 
 
 def findings_of(db: sa.Connection, run_id: str) -> Sequence[sa.Row[Any]]:

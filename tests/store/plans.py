@@ -105,6 +105,7 @@ def look(world: World) -> None:
         inspect.find(db, inspect.Wanted(saga="everything", limit=20))
         inspect.tasks_of(db, run)
         inspect.open_approvals(db)
+        inspect.votes_of(db, [gate.task for gate in inspect.open_approvals(db, run)] or [run])
         inspect.event_known(db, run, "api", "k")
         inspect.findings_of(db, run)
 

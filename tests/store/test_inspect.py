@@ -121,7 +121,9 @@ def test_gates_are_listed_with_the_answers_so_far(world: World) -> None:
     assert world.run.gate is not None
     with world.store.read() as db:
         (gate,) = inspect.open_approvals(db)
-        assert inspect.votes_of(db, gate.task) == []
+        assert inspect.votes_of(db, [gate.task]) == {}
+        assert [found.task for found in inspect.open_approvals(db, world.run.run_id)] == [gate.task]
+        assert inspect.open_approvals(db, "0" * 32) == []
     assert (gate.run_id, gate.state, gate.have, gate.need, gate.digest, gate.saga) == (
         world.run.run_id,
         "GATE",
