@@ -100,6 +100,8 @@ def test_a_list_shows_what_was_asked_for(world: World) -> None:
     assert ids_of(saga="another") == set()
     assert ids_of(status="cancelled") == ({theirs} if other.run.status == "cancelled" else set())
     assert ids_of(live=True) | ids_of(live=False) == {mine, theirs}
+    assert ids_of(status="running") == ids_of(status="running", live=True) == ids_of(live=True) != set()
+    assert (ids_of(status="running", live=False), ids_of(status="parked")) == (set(), set())
     assert ids_of(since=START + timedelta(hours=1)) == {theirs}
 
 
