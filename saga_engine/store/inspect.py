@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam, func, select
 
 from saga_engine.store.schema import approvals, definitions, findings, inbox, runs, tasks, votes
+from saga_engine.store.schema.runs import FAILING
 
 OPEN_SHOWN: Final = 200
 """How many of the gates that wait for people a list shows."""
@@ -176,11 +177,8 @@ def findings_of(db: sa.Connection, run_id: str) -> Sequence[sa.Row[Any]]:
 
 
 def same_error(db: sa.Connection, error: str, limit: int = 100) -> int:
-    """How many runs have a task whose last failure says the same, counted up to *limit*.
-
-    The failing tasks are few: this reads the tasks that are due later or parked, not the runs.
-    """
-    matching = select(tasks.c.run_id).where(tasks.c.error == error).distinct().limit(limit).subquery()
+    """How many runs have a task whose last failure says the same, counted up to *limit*. ix_saga_tasks_failing."""
+    matching = select(tasks.c.run_id).where(FAILING, tasks.c.error == error).distinct().limit(limit).subquery()
     return int(db.execute(select(func.count()).select_from(matching)).scalar_one())
 
 

@@ -81,6 +81,7 @@ runs = sa.Table(
 )
 
 DUE_ACTION = sa.text("leased_by IS NULL AND due_at IS NOT NULL AND kind <> 'timer'")
+FAILING = sa.text("error <> ''")
 DUE_TIMER = sa.text("leased_by IS NULL AND due_at IS NOT NULL AND kind = 'timer'")
 
 tasks = sa.Table(
@@ -138,6 +139,8 @@ tasks = sa.Table(
     # Actions need a free slot of a worker and may pile up; timers need none and must not wait behind them.
     sa.Index("ix_saga_tasks_due", "queue", "due_at", sqlite_where=DUE_ACTION, postgresql_where=DUE_ACTION),
     sa.Index("ix_saga_tasks_timers", "queue", "due_at", sqlite_where=DUE_TIMER, postgresql_where=DUE_TIMER),
+    # Few fail, and ever more wait.
+    sa.Index("ix_saga_tasks_failing", "run_id", sqlite_where=FAILING, postgresql_where=FAILING),
     sa.Index(
         "ix_saga_tasks_leased",
         "leased_by",
