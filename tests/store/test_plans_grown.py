@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
@@ -34,7 +35,9 @@ def grown(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """A store with very many runs, as its own database has statistics of them: SQLite has none."""
     with ExitStack() as closing:
         if request.param == "sqlite":
-            url = f"sqlite:///{tmp_path_factory.mktemp('grown')}/saga.db"
+            folder = tmp_path_factory.mktemp("grown")
+            closing.callback(shutil.rmtree, folder)  # pytest would keep gigabytes
+            url = f"sqlite:///{folder}/saga.db"
         else:
             server: Server = request.getfixturevalue("postgres_server")
             url = closing.enter_context(server.database())
