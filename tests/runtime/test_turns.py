@@ -59,15 +59,19 @@ def test_a_run_goes_on_for_a_while_and_longer_where_nobody_waits(
         assert not chain.goes_on(run, head, backlog=False)
 
 
-def test_what_is_said_to_be_due_is_looked_for_at_once_and_a_guess_after_a_while(opened: Opened) -> None:
+def test_what_is_said_to_be_due_is_looked_for_at_once_and_a_guess_after_a_while(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claiming_module, "monotonic", lambda: 100.0)
     with begun(opened(plays.saga(), poll_seconds=60)) as worker:
         claiming = worker._claiming
-        worker._round(until_idle=False)
+        claiming._next_round = 1_000.0  # no upkeep
+        assert claiming.claim(1) == []
         assert claiming.seconds(1) > claiming_module.HINT_SECONDS
         claiming.hint(said=False)
-        assert 0 < claiming.seconds(1) <= claiming_module.HINT_SECONDS
+        assert claiming.seconds(1) == pytest.approx(claiming_module.HINT_SECONDS)
         claiming.hint(said=True)
+        assert claiming.seconds(0) == pytest.approx(claiming_module.GAP_SECONDS)
         assert claiming.seconds(1) == 0
-        assert claiming.seconds(0) <= claiming_module.GAP_SECONDS
         assert claiming.claim(1) == []
         assert claiming.seconds(1) > claiming_module.HINT_SECONDS
