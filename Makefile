@@ -31,7 +31,7 @@ test: $(DEV)
 	@status=0; \
 	$(BIN)/pytest -m serial $(TESTS) || [ $$? -eq 5 ] || status=1; \
 	$(if $(TESTS),,$(COVERING) || status=1;) \
-	$(BIN)/pytest -m 'not serial' --numprocesses=$(JOBS) $(or $(TESTS),$(COVERED:%=--ignore=%)) || status=1; \
+	$(BIN)/pytest -m 'not serial' --numprocesses=$(JOBS) --dist=loadgroup $(or $(TESTS),$(COVERED:%=--ignore=%)) || status=1; \
 	exit $$status
 
 # What must be covered to the last branch, and the tests that have to do it on their own.
@@ -63,8 +63,9 @@ types: $(DEV)
 floors: $(DEV)
 	@$(BIN)/lint-imports --no-logo
 
+# On a real disk, not in memory as other tests.
 bench: $(DEV)
-	$(BIN)/pytest --override-ini=python_files='bench_*.py' --override-ini=timeout=0 -p no:randomly tests/benchmarks
+	PYTEST_DEBUG_TEMPROOT=$${TMPDIR:-/tmp} $(BIN)/pytest --override-ini=python_files='bench_*.py' --override-ini=timeout=0 -p no:randomly tests/benchmarks
 
 docs: $(DEV)
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs docs/_build/html

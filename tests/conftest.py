@@ -13,6 +13,7 @@ import hypothesis
 import pytest
 
 from tests.support.cluster import open_shared_folder
+from tests.support.memory import keep_folders_in_memory
 from tests.support.rooms import RoomTimes
 from tests.support.servers import Server, ServerMissing, find_mariadb, find_postgres
 
@@ -35,6 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if worker is not None:
         config.stash[SHARED] = Path(worker["shared_folder"])
         return
+    keep_folders_in_memory()
     config.stash[SHARED], config.stash[ALIVE] = open_shared_folder()
     config.stash[ROOMS] = RoomTimes()
     config.pluginmanager.register(RoomReport(config.stash[ROOMS]))
@@ -43,11 +45,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=_time_limit, reverse=True)
     if LONG in config.option.markexpr:
         return
     for item in items:
         if item.get_closest_marker(LONG):
             item.add_marker(pytest.mark.skip(reason=f"takes many minutes: pytest -m {LONG}"))
+
+
+def _time_limit(item: pytest.Item) -> float:
+    """Whoever may take long begins early, so that the last test of a run keeps no processor waiting."""
+    limit = item.get_closest_marker("timeout")
+    return float(limit.args[0]) if limit else 0.0
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -116,6 +125,7 @@ def mariadb_server() -> Server:
 @pytest.fixture
 def fresh_url(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[[str, str], str]]:
     """Ask `fresh_url(kind, name)` for an empty database; kind is sqlite, postgresql or mariadb."""
+    durable = request.node.get_closest_marker("durable") is not None
     with ExitStack() as databases:
 
         def fresh(kind: str, name: str) -> str:
@@ -124,7 +134,7 @@ def fresh_url(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callab
             server: Server = request.getfixturevalue(
                 {"postgresql": "postgres_server", "mariadb": "mariadb_server"}[kind]
             )
-            return databases.enter_context(server.database())
+            return databases.enter_context(server.database(durable=durable))
 
         yield fresh
 

@@ -22,6 +22,7 @@ APPROVAL_FIELDS = {"run", "state", "role", "need", "have", "digest", "shows", "e
 UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
 
+@pytest.mark.durable  # else `saga doctor` finds fault
 def test_every_look_has_an_envelope_and_no_colours(any_saga: Place) -> None:
     saga = any_saga
     name = saga.started(to="Ann")

@@ -15,7 +15,7 @@ import sqlalchemy
 from sqlalchemy.exc import OperationalError
 
 from tests.support.cluster import temporary_cluster
-from tests.support.rooms import RoomTimes
+from tests.support.rooms import BUDGET_SECONDS, RoomTimes
 from tests.support.servers import Server, ServerMissing, find_postgres
 
 ONE = sqlalchemy.text("SELECT 1")
@@ -125,7 +125,15 @@ def test_time_is_counted_by_room_and_a_room_over_its_budget_is_named() -> None:
     rooms.add("tests/domain/test_decide.py::test_a", 70)
     rooms.add("tests/domain/definition/test_saga.py::test_b", 0.5)
     rooms.add("tests/test_house.py::test_c", 2)
+    rooms.add("tests/benchmarks/bench_start.py::bench_d", 1)
     assert rooms.lines() == [
-        "domain           2 tests     71.0 s  of   60 s  OVER BUDGET",
-        "house            1 tests      2.0 s",
+        "domain           2 tests     71.0 s  of   40 s  OVER BUDGET",
+        "house            1 tests      2.0 s  of   10 s",
+        "benchmarks       1 tests      1.0 s",
     ]
+
+
+def test_every_room_has_a_budget() -> None:
+    tests = Path(__file__).parents[1]
+    rooms = {file.relative_to(tests).parts[0] for file in tests.glob("*/**/test_*.py")}
+    assert sorted(BUDGET_SECONDS) == sorted({*rooms, "house"})

@@ -7,7 +7,6 @@ import os
 import secrets
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any, Final
 import pytest
 
 from tests.kill.project import Project
-from tests.kill.workers import CHECKOUT, Nursery
+from tests.support.nursery import CHECKOUT, Nursery
 
 FreshUrl = Callable[[str, str], str]
 Projects = Callable[..., Project]
@@ -24,8 +23,6 @@ Projects = Callable[..., Project]
 SEED_VARIABLE = "SAGA_TEST_SEED"
 ONE_TRIAL: Final = "SAGA_TEST_KILL"
 """Set to a shape and hits, it asks for one trial, where a test would do many."""
-MEMORY: Final = Path("/dev/shm")
-"""What is kept here costs no fsync, and survives kill -9 of a process as files do."""
 
 Ask = Callable[..., dict[str, Any]]
 
@@ -33,7 +30,7 @@ Ask = Callable[..., dict[str, Any]]
 @pytest.fixture(scope="session")
 def nursery() -> Iterator[Nursery]:
     """Where workers come from."""
-    nursery = Nursery()
+    nursery = Nursery("tests.kill.nursery")
     yield nursery
     nursery.close()
 
@@ -67,31 +64,21 @@ def seed(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def memory(tmp_path: Path) -> Iterator[Path]:
-    """A folder for SQLite's files: in memory, where the machine has a place for that."""
-    if not os.access(MEMORY, os.W_OK | os.X_OK):
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(prefix="saga-kill-", dir=MEMORY) as made:
-        yield Path(made)
-
-
-@pytest.fixture
 def ask(
-    memory: Path, fresh_url: FreshUrl, seed: str, request: pytest.FixtureRequest, record_property: Callable[..., None]
+    tmp_path: Path, fresh_url: FreshUrl, seed: str, request: pytest.FixtureRequest, record_property: Callable[..., None]
 ) -> Ask:
     """Ask `ask("sweep", "sqlite", "postgresql", kills=100)` for the answer of ``tests.kill.sweep``, all well."""
 
     def ask(harness: str, store: str, target: str, **order: Any) -> dict[str, Any]:
         for name, kind in (("store", store), ("target", target)):
-            order[name] = f"sqlite:///{memory / name}.db" if kind == "sqlite" else fresh_url(kind, name)
+            order[name] = f"sqlite:///{tmp_path / name}.db" if kind == "sqlite" else fresh_url(kind, name)
         order["seed"] = f"{seed} {store} {target}"
         if ONE_TRIAL in os.environ:
             shape, *at = os.environ[ONE_TRIAL].split()
             order |= {"shapes": [shape], "at": at}
         done = subprocess.run(
             [sys.executable, "-m", f"tests.kill.{harness}"], input=json.dumps(order),
-            cwd=CHECKOUT, env={**os.environ, "TMPDIR": str(memory)}, capture_output=True, text=True, check=False,
+            cwd=CHECKOUT, env={**os.environ, "TMPDIR": str(tmp_path)}, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         answer: dict[str, Any] = json.loads(done.stdout)

@@ -17,7 +17,8 @@ from saga_engine.runtime.views import RunView
 from saga_engine.settings import load
 from saga_engine.store import journal
 from tests.kill import votes
-from tests.kill.workers import LOOK_SECONDS, WAIT_SECONDS, Command, Forked, Nursery
+from tests.kill.workers import Command
+from tests.support.nursery import LOOK_SECONDS, WAIT_SECONDS, Forked, Nursery
 
 WORKFLOWS: Final = Path(__file__).parent / "workflows"
 SETTINGS: Final = """\

@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from tests.kill.boundaries import Function, functions
-from tests.kill.workers import CHECKOUT
+from tests.support.nursery import CHECKOUT
 
 FLOORS: Final = ("store", "ledger", "runtime")
 EXCUSED: Final = {

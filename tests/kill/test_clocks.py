@@ -13,7 +13,8 @@ import pytest
 
 from tests.kill.conftest import Projects
 from tests.kill.project import GOING, Project
-from tests.kill.workers import WAIT_SECONDS, Command
+from tests.kill.workers import Command
+from tests.support.nursery import WAIT_SECONDS
 
 LIBRARIES: Final = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
 JUMPS: Final = ["+1h", "-1h", "+3d", "-3d", "+0"]

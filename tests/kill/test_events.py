@@ -12,7 +12,7 @@ import pytest
 from tests.kill.conftest import Projects
 from tests.kill.project import Project
 from tests.kill.senders import SOURCE, acknowledged
-from tests.kill.workers import Forked
+from tests.support.nursery import Forked
 
 SENDERS: Final = 8
 TIMES: Final = 3

@@ -17,8 +17,9 @@ import sqlalchemy as sa
 
 from tests.kill.conftest import Projects
 from tests.kill.project import Project
-from tests.kill.workers import LOOK_SECONDS, WAIT_SECONDS, Command
+from tests.kill.workers import Command
 from tests.support.family import MARK, family, wait_until_alone
+from tests.support.nursery import LOOK_SECONDS, WAIT_SECONDS
 
 WORKFLOWS: Final = Path(__file__).parent / "isolated"
 GRACE_SECONDS: Final = 0.5

@@ -21,8 +21,8 @@ from sqlalchemy.engine import make_url
 
 from saga_engine.errors import StoreError
 from tests.kill.project import Project
-from tests.kill.workers import CHECKOUT, WAIT_SECONDS, Forked, Nursery
 from tests.support.cluster import Cluster, ClusterFailed, temporary_cluster
+from tests.support.nursery import CHECKOUT, WAIT_SECONDS, Forked, Nursery
 
 WORKERS: Final = 4
 RUNS: Final = 500

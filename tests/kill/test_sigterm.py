@@ -11,7 +11,8 @@ import pytest
 from saga_engine.runtime.worker import GAVE_UP_EXIT
 from tests.kill.conftest import Projects
 from tests.kill.project import Project
-from tests.kill.workers import LOOK_SECONDS, WAIT_SECONDS, Command
+from tests.kill.workers import Command
+from tests.support.nursery import LOOK_SECONDS, WAIT_SECONDS
 
 GRACE_SECONDS: Final = 2.0
 ASLEEP_SECONDS: Final = 1.0

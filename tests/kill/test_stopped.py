@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from tests.kill.conftest import Projects
 from tests.kill.project import GOING, Project
-from tests.kill.workers import Forked
+from tests.support.nursery import Forked
 
 LIMITS: Final = {"lease_seconds": 1.5, "renew_seconds": 0.5, "poll_seconds": 0.1}
 LOST: Final = "worker.lost_lease"

@@ -11,7 +11,7 @@ import pytest
 from saga_engine.settings import Limits
 from tests.kill.conftest import Projects
 from tests.kill.project import Project
-from tests.kill.workers import Forked
+from tests.support.nursery import Forked
 
 pytestmark = pytest.mark.serial
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from tests.kill.conftest import Projects
 from tests.kill.project import Project
-from tests.kill.workers import Forked
+from tests.support.nursery import Forked
 
 EVENTS: Final = 50
 POLL_SECONDS: Final = 20.0

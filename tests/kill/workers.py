@@ -1,8 +1,7 @@
-"""Processes as the tests see them: started, killed, stopped, continued, asked to end."""
+"""Processes of a project: workers as people start them, and people who decide at once."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -10,78 +9,9 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-CHECKOUT: Final = Path(__file__).parents[2]
-LOOK_SECONDS: Final = 0.01
-WAIT_SECONDS: Final = 40.0
-"""Longer than anything here takes on a busy machine."""
-
-
-class Nursery:
-    """The process behind ``nursery.py``. All tests of the room share it."""
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.kill.nursery"],
-            cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-
-    def ask(self, **order: Any) -> str:
-        """Give one order; the answer."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        answer = self._process.stdout.readline().strip()
-        assert answer, "the nursery has ended"
-        return answer
-
-    def close(self) -> None:
-        """End it, and every child with it."""
-        with self._process:
-            assert self._process.stdin is not None
-            self._process.stdin.close()
-
-
-class Forked:
-    """A child of the nursery."""
-
-    def __init__(self, nursery: Nursery, pid: int) -> None:
-        self._nursery = nursery
-        self.pid = pid
-
-    def state(self) -> str:
-        """ "alive", or how it ended: "killed", or "exit N"."""
-        return self._nursery.ask(look=self.pid)
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal, if it has not ended."""
-        if self.state() == "alive":
-            os.kill(self.pid, number)
-
-    def kill(self) -> str:
-        """SIGKILL; how it ended."""
-        self.signal(signal.SIGKILL)
-        return self.ended()
-
-    def ended(self, seconds: float = WAIT_SECONDS) -> str:
-        """Wait until it has ended; how."""
-        end = time.monotonic() + seconds
-        while (state := self.state()) == "alive":
-            assert time.monotonic() < end, f"process {self.pid} is still there after {seconds} s"
-            time.sleep(LOOK_SECONDS)
-        return state
-
-    def stopped(self, seconds: float = WAIT_SECONDS) -> bool:
-        """Wait until it is stopped by SIGSTOP: True; or has ended: False."""
-        end = time.monotonic() + seconds
-        while self.state() == "alive":
-            if Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T":
-                return True
-            assert time.monotonic() < end, f"process {self.pid} has not come to its failpoint after {seconds} s"
-            time.sleep(LOOK_SECONDS)
-        return False
+from tests.support.nursery import CHECKOUT, WAIT_SECONDS, Forked, Nursery
 
 
 class Command:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.actions.support import Database
 from tests.migration.project import Project
-from tests.migration.workers import CHECKOUT, Nursery
+from tests.support.nursery import CHECKOUT, Nursery
 
 FreshUrl = Callable[[str, str], str]
 Projects = Callable[..., Project]
@@ -20,7 +20,7 @@ Projects = Callable[..., Project]
 @pytest.fixture(scope="session")
 def nursery() -> Iterator[Nursery]:
     """Where workers come from."""
-    nursery = Nursery()
+    nursery = Nursery("tests.migration.nursery")
     yield nursery
     nursery.close()
 

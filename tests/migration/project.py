@@ -15,7 +15,7 @@ from saga_engine.runtime.views import RunView
 from saga_engine.settings import Settings, actor, load
 from saga_engine.store import journal
 from tests.migration.points import Points
-from tests.migration.workers import CHECKOUT, Nursery, Worker
+from tests.support.nursery import CHECKOUT, Forked, Nursery
 
 SAGA: Final = "migrate_table"
 LOOK_SECONDS: Final = 0.03
@@ -49,7 +49,7 @@ class Project:
         named = "\n".join(f'{name} = "{url}"' for name, url in connections.items())
         text = SETTINGS.format(store=store, connections=named, actor=actor(Settings()))
         (folder / "saga.toml").write_text(text)
-        self.workers: list[Worker] = []
+        self.workers: list[Forked] = []
         self.engine = self.opened()
 
     def opened(self) -> Engine:
@@ -69,9 +69,10 @@ class Project:
         given = {"source": source, "target": target, "table": table, **more}
         return self.engine.start(SAGA, given, key=key).id
 
-    def worker(self, concurrency: int = 2, points: Points | None = None) -> Worker:
-        """Start a worker."""
-        worker = Worker(self._nursery, self.folder, concurrency, points)
+    def worker(self, concurrency: int = 2, points: Points | None = None) -> Forked:
+        """Fork a worker. With *points* it kills itself there (``points.KillOnce``)."""
+        order = {"folder": str(self.folder), "concurrency": concurrency, "points": points}
+        worker = Forked(self._nursery, int(self._nursery.ask(work=order)))
         self.workers.append(worker)
         return worker
 
@@ -89,7 +90,7 @@ class Project:
         while worker.alive:
             assert time.monotonic() < end, f"the worker did not come to {point} in {state}"
             time.sleep(LOOK_SECONDS)
-        assert worker.end() == "killed", (worker.end(), self.log())
+        assert worker.state() == "killed", (worker.state(), self.log())
 
     # --- looking
 

@@ -76,7 +76,7 @@ def work_and_decide(project: Project, rejected: str, points: Points) -> None:
         stuck = time.monotonic() > end or "parked" in live.values()
         assert not stuck, [project.told(run) for run in live]
         if not worker.alive:
-            assert worker.end() == "killed", project.log()
+            assert worker.state() == "killed", project.log()
             worker = project.worker(concurrency=1, points=points)
         for run in [run for run, status in live.items() if status == "waiting"]:
             (project.reject if run == rejected else project.approve)(run)

@@ -21,7 +21,7 @@ from tests.actions.compare import unequal
 from tests.actions.support import Database
 from tests.migration.conftest import FreshUrl, Projects
 from tests.migration.project import Project
-from tests.migration.workers import Worker
+from tests.support.nursery import Forked
 
 ROWS: Final = 3_000
 CHUNK_ROWS: Final = 200
@@ -53,7 +53,7 @@ class Fleet:
     """By run: approve, reject, or damage, which becomes "damaged" when it was."""
     targets: dict[str, tuple[str, str, str]] = field(default_factory=dict)
     """By run: source, target, table."""
-    workers: list[Worker] = field(default_factory=list)
+    workers: list[Forked] = field(default_factory=list)
     kills: int = 0
     retried: int = 0
     """Runs that were parked because workers died with the same task three times (W24), and retried here."""

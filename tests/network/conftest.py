@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 
+from saga_engine.runtime import worker
 from saga_engine.runtime.engine import Engine
 from saga_engine.runtime.targets import Targets
 from saga_engine.runtime.worker import Worker
@@ -27,9 +28,14 @@ ROLES: Final[dict[str, tuple[str, ...]]] = {"dba": ("ann",)}
 Opened = Callable[..., Engine]
 
 
+PAUSE_SECONDS: Final = 0.1
+"""Of a worker whose store is away, where it has a second otherwise."""
+
+
 @pytest.fixture
-def opened() -> Iterator[Opened]:
+def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Opened]:
     """Ask `opened(store_url, target_url)` for an engine; all are closed at the end."""
+    monkeypatch.setattr(worker, "STORE_PAUSE_SECONDS", PAUSE_SECONDS)
     with ExitStack() as engines:
 
         def open_engine(store: str, target: str, **limits: Any) -> Engine:

@@ -1,8 +1,8 @@
 """Every COMMIT of a whole run is lost, before and after it took, in the store and in the target: all is there once.
 
 A clean run counts the COMMITs on each side, of its way forward and of its rollback; then each trial is a run of its
-own, with one of them lost. Everybody
-goes on by himself: no call raises, no run waits for a person.
+own, with one of them lost. Renewals depend on the clock: in these runs there is hardly one, and in some others hardly
+anything else. Everybody goes on by himself: no call raises, no run waits for a person.
 """
 
 from __future__ import annotations
@@ -18,7 +18,12 @@ from tests.network.shop import GOING, Said, booked
 from tests.support.proxy import Loss, Proxy
 
 BEYOND: Final = 3
-"""So many COMMITs more than in the clean run are tried: polls and renewals depend on the clock."""
+"""So many COMMITs more than in the clean run are tried: polls depend on the clock."""
+SELDOM: Final = 0.5
+"""Seconds from one renewal to the next, which hands back what was claimed by a COMMIT that was lost."""
+OFTEN: Final = 0.01
+RENEWALS: Final = (4, 7, 11)
+"""Which COMMITs are lost where most are those of renewals."""
 
 
 def whole_run(engine: Engine, key: str, *, fails: bool = False) -> str:
@@ -56,16 +61,20 @@ def lossy(request: pytest.FixtureRequest) -> Proxy:
 def test_a_run_has_everything_once_whichever_commit_is_lost(
     store_proxy: Proxy, target_proxy: Proxy, lossy: Proxy, opened: Opened, loss: Loss
 ) -> None:
-    def trial(key: str) -> int:
-        engine = opened(shown(store_proxy.url), shown(target_proxy.url))
+    def trial(key: str, renew_seconds: float = SELDOM) -> int:
+        engine = opened(shown(store_proxy.url), shown(target_proxy.url), renew_seconds=renew_seconds)
         check(engine, whole_run(engine, key, fails=True), key, fails=True)
         engine.close()
         return lossy.commits
 
-    lossy.lose_at(loss, 10**9)
-    commits = trial("clean")
+    for key in ("warm", "clean"):
+        lossy.lose_at(loss, 10**9)
+        commits = trial(key)
     for at in range(1, commits + BEYOND):
         lossy.lose_at(loss, at)
         trial(f"lost {at}")
     print(f"{commits} COMMITs, {lossy.lost} lost")  # noqa: T201  the measurement
     assert lossy.lost >= commits - BEYOND
+    for at in RENEWALS:
+        lossy.lose_at(loss, at)
+        trial(f"renewed {at}", OFTEN)

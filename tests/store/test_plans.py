@@ -20,6 +20,8 @@ from saga_engine.store.prepare import prepare
 from tests.store.world import START, World
 from tests.support.servers import Server
 
+pytestmark = pytest.mark.xdist_group("plans")  # one process of the tests makes what all look at
+
 LIVE = 1_500
 ENDED = 3_500
 """Runs that are over: their rows must cost a claim nothing."""

@@ -16,6 +16,8 @@ from saga_engine.domain.chart import Chart
 from saga_engine.domain.check import check
 from tests.typing import good
 
+pytestmark = pytest.mark.xdist_group("checkers")  # one process of the tests makes what all look at
+
 ROOT: Final = Path(__file__).parents[2]
 GOOD: Final = ROOT / "tests/typing/good.py"
 BAD: Final = ROOT / "tests/typing/bad.py"

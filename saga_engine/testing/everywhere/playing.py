@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, event, select
 
 from saga_engine import failpoints
 from saga_engine.domain.definition.table import Wait
+from saga_engine.errors import SettingsError
 from saga_engine.ledger.database import NAME
 from saga_engine.ledger.schema import parts
 from saga_engine.runtime import engine as runtime
@@ -29,6 +30,10 @@ STATEMENT_WORDS: Final = 3
 WAIT_SECONDS_MAX: Final = 60.0
 """A run that has not ended after this time is stuck."""
 LOOK_SECONDS: Final = 0.02
+WATCH_SECONDS: Final = 0.2
+"""Between two looks at a run that a worker has at hand."""
+MISTAKE: Final = f"{SettingsError.__name__}: "
+"""What the error of an attempt begins with that fails for the settings, as it will whenever it is tried again."""
 
 
 class Stuck(Exception):
@@ -58,27 +63,42 @@ def _to_its_end(scene: Scene, engine: runtime.Engine, key: str) -> RunView:
         parked = next((task for task in run.tasks if task.parked), None)
         if parked is not None:
             raise Stuck(run, f"{parked.parked} {parked.error}".strip(), (parked.parked or "")[:3])
+        if mistake := _mistake(run):
+            raise Stuck(run, mistake)
         if time.monotonic() > until:
             errors = "; ".join(task.error for task in run.tasks if task.error)
             raise Stuck(run, f"it has not ended within {WAIT_SECONDS_MAX:.0f} s: {errors or run.waiting_on}")
         _people_act(scene, engine, run)
-        _work(engine, scene.chart.saga.queue, until - time.monotonic())
+        _work(engine, scene.chart.saga.queue, run.id, until)
         before, run = run, engine.get(run.id)
         if run.revision == before.revision:
             time.sleep(LOOK_SECONDS)
     return run
 
 
-def _work(engine: runtime.Engine, queue: str, seconds: float) -> None:
-    """Be a worker until nothing is due; no longer than *seconds*: what fails again and again is always due."""
+def _mistake(run: RunView) -> str:
+    """What is wrong with the settings, if a task has failed for that."""
+    return next((task.error for task in run.tasks if task.error.startswith(MISTAKE)), "")
+
+
+def _work(engine: runtime.Engine, queue: str, run: str, until: float) -> None:
+    """Be a worker until nothing is due, there is a mistake, or it is *until*: what fails and fails is always due."""
     worker = engine.worker(queues=(queue,))
-    bell = threading.Timer(max(seconds, 0.0), worker.stop)
-    bell.start()
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(WATCH_SECONDS):
+            if time.monotonic() > until or _mistake(engine.get(run)):
+                worker.stop()
+                return
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
     try:
         worker.run(until_idle=True)
     finally:
-        bell.cancel()
-        bell.join()
+        over.set()
+        watcher.join()
 
 
 def _people_act(scene: Scene, engine: runtime.Engine, run: RunView) -> None:
