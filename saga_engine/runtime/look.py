@@ -159,8 +159,9 @@ def status(door: Door) -> list[StatusLine]:
 def approvals(door: Door, run_id: str | None) -> list[ApprovalView]:
     """The gates that wait for people, the first to expire first."""
     with door.store.read() as db:
-        rows = [row for row in inspect.open_approvals(db) if run_id in (None, row.run_id)]
-        return [_approval(door, db, row) for row in rows]
+        rows = inspect.open_approvals(db, run_id)
+        votes = inspect.votes_of(db, [row.task for row in rows])
+        return [_approval(door, db, row, votes.get(row.task, ())) for row in rows]
 
 
 def workers(door: Door) -> list[WorkerView]:
@@ -259,14 +260,10 @@ def told(line: journal.Line) -> HistoryLine:
     )
 
 
-def _approval(door: Door, db: sa.Connection, row: sa.Row[Any]) -> ApprovalView:
-    votes = tuple(
-        VoteView(actor=vote.actor, approved=vote.approved, reason=vote.reason, at=vote.at)
-        for vote in inspect.votes_of(db, row.task)
-    )
+def _approval(door: Door, db: sa.Connection, row: sa.Row[Any], given: Sequence[sa.Row[Any]]) -> ApprovalView:
+    votes = tuple(VoteView(actor=vote.actor, approved=vote.approved, reason=vote.reason, at=vote.at) for vote in given)
     roles = tuple(json.loads(row.roles))
-    snapshot = runs.load_one(db, row.run_id)
-    chart = door.registry.by_digest(snapshot.digest) if snapshot else None
+    chart = door.registry.by_digest(row.pinned)
     ways = chart.ways(row.state, "approved") if chart else ()
     return ApprovalView(
         run_id=row.run_id,

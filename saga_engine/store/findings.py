@@ -1,6 +1,7 @@
 """What is wrong with runs beyond their own rows: kept by the keepers, shown by ``why`` and to whoever queries."""
 
 import json
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from saga_engine.failpoints import hit
 from saga_engine.store.schema import findings, incarnations, tasks
+from saga_engine.store.schema.runs import DUE_ACTION, DUE_TIMER
 
 KEPT_MAX = 1_000
 """How many runs one kind of finding names: beyond that more rows tell nobody more."""
@@ -37,38 +39,53 @@ def renew(db: sa.Connection, now: datetime, ahead: timedelta = timedelta(0)) -> 
 
 
 def _unserved(db: sa.Connection, now: datetime) -> dict[tuple[str, str], str]:
-    """``{(run, code): evidence}`` of due tasks whose queue, host or definition no live worker serves."""
+    """``{(run, code): evidence}`` of due tasks whose queue, host or definition no live worker serves.
+
+    Of each queue and definition the KEPT_MAX that have been due for longest are looked at: what nobody serves stays
+    among them, and a keeper holds up nobody for long, however much is due or waits.
+    """
     queues, loaded, hosts = _served(db)
-    due = (
-        select(tasks.c.run_id, tasks.c.queue, tasks.c.definition, tasks.c.host)
-        .where(tasks.c.leased_by.is_(None), tasks.c.due_at.is_not(None), tasks.c.due_at <= now)
-        .where(tasks.c.queue.not_in(queues) | tasks.c.definition.not_in(loaded) | tasks.c.host.not_in(hosts))
-        .order_by(tasks.c.due_at)
-        .limit(KEPT_MAX)
-    )
     found: dict[tuple[str, str], str] = {}
-    for row in db.execute(due):
-        if row.queue not in queues:
-            found[row.run_id, "W01"] = f"no live worker serves the queue {row.queue}"
-        elif row.host is not None and row.host not in hosts:
-            found[row.run_id, "W01"] = f"the run's files are on {row.host}, and no live worker is there"
-        else:
-            found[row.run_id, "W10"] = "no live worker has this version of the saga loaded"
-    return found
+    for due in (DUE_ACTION, DUE_TIMER):
+        for queue, definition in _lines(db, due):
+            first = _first(due, queue, definition, now)
+            if queue in queues and definition in loaded:
+                first = select(first.subquery()).where(sa.column("host").not_in(hosts))
+            for run, host in db.execute(first):
+                if queue not in queues:
+                    found[run, "W01"] = f"no live worker serves the queue {queue}"
+                elif host is not None and host not in hosts:
+                    found[run, "W01"] = f"the run's files are on {host}, and no live worker is there"
+                else:
+                    found[run, "W10"] = "no live worker has this version of the saga loaded"
+    return dict(sorted(found.items())[:KEPT_MAX])
+
+
+def _lines(db: sa.Connection, due: sa.TextClause) -> Iterator[tuple[str, int]]:
+    """Each queue and definition that has a task in the index of *due*, found by going from one to the next."""
+    line = tasks.c.queue, tasks.c.definition
+    queue, definition = "", 0
+    while True:
+        behind = sa.tuple_(*line) > sa.tuple_(sa.literal(queue), sa.literal(definition))
+        found = db.execute(select(*line).where(due, behind).order_by(*line).limit(1)).first()
+        if found is None:
+            return
+        queue, definition = found
+        yield queue, definition
+
+
+def _first(due: sa.TextClause, queue: str, definition: int, now: datetime) -> sa.Select[str, str | None]:
+    """Run and host of what has been due for longest. ix_saga_tasks_due or ix_saga_tasks_timers."""
+    mine = (tasks.c.queue == queue, tasks.c.definition == definition, tasks.c.due_at <= now)
+    return select(tasks.c.run_id, tasks.c.host).where(due, *mine).order_by(tasks.c.due_at).limit(KEPT_MAX)
 
 
 def _held(db: sa.Connection, now: datetime, ahead: timedelta) -> dict[tuple[str, str], str]:
-    """``{(run, code): evidence}`` of the timers that a jump of the clock would have let fire."""
+    """``{(run, code): evidence}`` of the timers that a jump of the clock would have let fire. ix_saga_tasks_timers."""
     if not ahead:
         return {}
-    held = (
-        select(tasks.c.run_id)
-        .where(
-            tasks.c.kind == "timer", tasks.c.leased_by.is_(None), tasks.c.due_at > now, tasks.c.due_at <= now + ahead
-        )
-        .order_by(tasks.c.due_at)
-        .limit(KEPT_MAX)
-    )
+    soon = (tasks.c.due_at > now, tasks.c.due_at <= now + ahead)
+    held = select(tasks.c.run_id).where(DUE_TIMER, *soon).order_by(tasks.c.due_at).limit(KEPT_MAX)
     jump = timedelta(seconds=round(ahead.total_seconds()))
     text = (
         f"the clock of the host was set forward by {jump}; no timer fires early, until it has stood there for a while"

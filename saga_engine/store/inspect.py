@@ -9,8 +9,11 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam, func, select
 
 from saga_engine.store.schema import approvals, definitions, findings, inbox, runs, tasks, votes
+from saga_engine.store.schema.runs import FAILING
 
-ENDED = ("completed", "rolled_back", "cancelled", "failed")
+OPEN_SHOWN: Final = 200
+"""How many of the gates that wait for people a list shows."""
+LIVE = ("running", "waiting", "parked")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +30,36 @@ class Wanted:
 
 
 def find(db: sa.Connection, wanted: Wanted) -> Sequence[sa.Row[Any]]:
-    """Rows of saga_runs, the newest first. Served by the primary key, or ix_saga_runs_saga_created with a saga."""
+    """Rows of saga_runs, the newest first.
+
+    Primary key, or ix_saga_runs_saga_created with a saga; what is live, and has perhaps been for years, by
+    ix_saga_runs_live.
+    """
+    if wanted.status in LIVE:
+        return db.execute(_found(wanted, wanted.status)).all()
+    if wanted.live and wanted.status is None:
+        each = [row for status in LIVE for row in db.execute(_found(wanted, status))]
+        return sorted(each, key=lambda row: row.id, reverse=True)[: wanted.limit]
+    return db.execute(_found(wanted, None)).all()
+
+
+def _found(wanted: Wanted, live_in: str | None) -> sa.Select[Any]:
+    """With a live status its index is said to hold whatever is asked for: a CHECK of the table knows, no planner."""
     query = select(runs).order_by(runs.c.id.desc()).limit(wanted.limit)
-    for column, value in ((runs.c.saga, wanted.saga), (runs.c.state, wanted.state), (runs.c.status, wanted.status)):
+    for column, value in ((runs.c.saga, wanted.saga), (runs.c.state, wanted.state)):
         if value is not None:
             query = query.where(column == value)
+    if live_in is not None:
+        query = query.where(runs.c.status == live_in, runs.c.ended_at.is_(None))
+    elif wanted.status is not None:
+        query = query.where(runs.c.status == wanted.status)
     if wanted.live is not None:
         query = query.where(runs.c.ended_at.is_(None) if wanted.live else runs.c.ended_at.is_not(None))
     if wanted.since is not None:
         query = query.where(runs.c.created_at >= wanted.since)
     if wanted.before is not None:
         query = query.where(runs.c.id < wanted.before)
-    return db.execute(query).all()
+    return query
 
 
 def counts(db: sa.Connection) -> dict[tuple[str, str, str], int]:
@@ -115,8 +136,12 @@ def tasks_of(db: sa.Connection, run_id: str) -> Sequence[sa.Row[Any]]:
 _TASKS: Final = select(tasks).where(tasks.c.run_id == bindparam("run")).order_by(tasks.c.position)
 
 
-def open_approvals(db: sa.Connection, limit: int = 200) -> Sequence[sa.Row[Any]]:
-    """Gates that wait for people, the first to expire first, with their runs' rows. ix_saga_approvals_open."""
+def open_approvals(db: sa.Connection, run_id: str | None = None) -> Sequence[sa.Row[Any]]:
+    """Gates that wait for people, the first to expire first: OPEN_SHOWN of all, or those of one run.
+
+    Each with facts of its run; *pinned* is the digest of its definition. ix_saga_approvals_open; with a run
+    ix_saga_approvals_run_id.
+    """
     given = (
         select(func.count())
         .select_from(votes)
@@ -124,18 +149,35 @@ def open_approvals(db: sa.Connection, limit: int = 200) -> Sequence[sa.Row[Any]]
         .scalar_subquery()
     )
     query = (
-        select(approvals, given.label("have"), runs.c.saga, runs.c.version, runs.c.tag, runs.c.starter)
+        select(
+            approvals,
+            given.label("have"),
+            runs.c.saga,
+            runs.c.version,
+            runs.c.tag,
+            runs.c.starter,
+            definitions.c.digest.label("pinned"),
+        )
         .join(runs, runs.c.id == approvals.c.run_id)
+        .join(definitions, definitions.c.id == runs.c.definition)
         .where(approvals.c.outcome.is_(None))
         .order_by(approvals.c.expires_at)
-        .limit(limit)
+        .limit(OPEN_SHOWN)
     )
+    if run_id is not None:
+        query = query.where(approvals.c.run_id == run_id)
     return db.execute(query).all()
 
 
-def votes_of(db: sa.Connection, task: str) -> Sequence[sa.Row[Any]]:
-    """The answers given at a gate. Primary key of saga_votes."""
-    return db.execute(select(votes).where(votes.c.task == task).order_by(votes.c.at)).all()
+def votes_of(db: sa.Connection, gates: Sequence[str]) -> dict[str, list[sa.Row[Any]]]:
+    """The answers given at each of these gates (its task), in order; none where there are none. Primary key."""
+    found: dict[str, list[sa.Row[Any]]] = {}
+    for row in db.execute(_VOTES, {"gates": gates}) if gates else ():
+        found.setdefault(row.task, []).append(row)
+    return found
+
+
+_VOTES: Final = select(votes).where(votes.c.task.in_(bindparam("gates", expanding=True))).order_by(votes.c.at)
 
 
 def findings_of(db: sa.Connection, run_id: str) -> Sequence[sa.Row[Any]]:
@@ -144,11 +186,8 @@ def findings_of(db: sa.Connection, run_id: str) -> Sequence[sa.Row[Any]]:
 
 
 def same_error(db: sa.Connection, error: str, limit: int = 100) -> int:
-    """How many runs have a task whose last failure says the same, counted up to *limit*.
-
-    The failing tasks are few: this reads the tasks that are due later or parked, not the runs.
-    """
-    matching = select(tasks.c.run_id).where(tasks.c.error == error).distinct().limit(limit).subquery()
+    """How many runs have a task whose last failure says the same, counted up to *limit*. ix_saga_tasks_failing."""
+    matching = select(tasks.c.run_id).where(FAILING, tasks.c.error == error).distinct().limit(limit).subquery()
     return int(db.execute(select(func.count()).select_from(matching)).scalar_one())
 
 

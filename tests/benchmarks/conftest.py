@@ -23,6 +23,12 @@ from tests.support.servers import Server, ServerMissing, find_postgres
 
 RESULTS: Final[list[dict[str, Any]]] = []
 FILE: Final = Path(".bench.jsonl")
+WORDS: Final = {
+    "concurrency": "at a time",
+    "processes": "processes",
+    "in_flight": "in flight",
+    "busy_runs": "busy runs",
+}
 
 
 def emit(row: dict[str, Any]) -> None:
@@ -51,9 +57,24 @@ def measured(request: pytest.FixtureRequest) -> Callable[..., float]:
     def note(values: list[float], unit: str, **facts: Any) -> float:
         median = statistics.median(values)
         row = {"row": "measured", "name": facts.pop("name", request.node.name), "median": median, "unit": unit}
-        RESULTS.append({**row, "times": len(values), "min": min(values), "max": max(values), **facts})
+        RESULTS.append({"concurrency": 1, **row, "times": len(values), "min": min(values), "max": max(values), **facts})
         emit(RESULTS[-1])
         return median
+
+    return note
+
+
+@pytest.fixture
+def noted(measured: Callable[..., float]) -> Callable[..., None]:
+    """Call ``noted(rows, name, store=…, p50_ms="ms p50")``: the keys of rows of the same scenario, each with its unit.
+
+    What the rows say of their journal and concurrency stands beside each figure.
+    """
+
+    def note(rows: list[dict[str, Any]], name: str, store: str, **units: str) -> None:
+        held = {key: rows[0][key] for key in ("journal", "concurrency", "processes", "busy_runs") if key in rows[0]}
+        for key, unit in units.items():
+            measured([row[key] for row in rows], unit, name=f"{name}, {store}", store=store, **held)
 
     return note
 
@@ -83,10 +104,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         return
     terminalreporter.section("measured (median of the times, smallest to largest)")
     for row in RESULTS:
-        spread = f"{row['times']} times, {row['min']:,.1f} to {row['max']:,.1f}"
-        terminalreporter.write_line(f"{row['median']:14,.1f} {row['unit']:14} {row['name']}  ({spread})")
+        terminalreporter.write_line(told(row))
     for line in ratios():
         terminalreporter.write_line(line)
+
+
+def told(row: dict[str, Any]) -> str:
+    """The line of the table: what, how often and how far apart, with what journal and how many at a time."""
+    spread = f"{row['times']} times, {row['min']:,.1f} to {row['max']:,.1f}"
+    held = [row["journal"]] if "journal" in row else []
+    held += [f"{row[key]:,} {word}" for key, word in WORDS.items() if row.get(key)]
+    return f"{row['median']:14,.1f} {row['unit']:14} {row['name']}  ({'; '.join([spread, *held])})"
 
 
 def ratios() -> Iterator[str]:
@@ -96,3 +124,8 @@ def ratios() -> Iterator[str]:
             if other["who"] != "saga_engine":
                 times = ours["median"] / other["median"]
                 yield f"{times:14.2f} ×              {ours['name']}  against  {other['name']}"
+
+
+def _kind(row: dict[str, Any]) -> str:
+    """sqlite, with whatever library; or postgresql."""
+    return str(row.get("store", "")).partition("-")[0]

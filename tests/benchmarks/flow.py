@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
-from pathlib import Path
 from typing import Any, Final
-
-import sqlalchemy as sa
 
 from saga_engine import Engine, Frozen, Retry, Saga, Step, log, minutes
 from saga_engine.settings import Settings
+from tests.benchmarks.gauges import journal, memory_mb, size, spread
 
 STEPS: Final = 5
 WAIT_SECONDS: Final = 60.0
@@ -90,6 +87,7 @@ def timed(row: dict[str, Any], transitions: int) -> Iterator[None]:
 def throughput(engine: Engine, order: argparse.Namespace) -> dict[str, Any]:
     """So many runs in flight, from the start of the worker until all have ended."""
     row: dict[str, Any] = {}
+    empty = size(engine.store, order.store)
     began = time.perf_counter()
     for number in range(order.runs):
         engine.start(saga, Input(rows=number))
@@ -97,7 +95,7 @@ def throughput(engine: Engine, order: argparse.Namespace) -> dict[str, Any]:
     with timed(row, order.runs * STEPS):
         engine.work(concurrency=order.slots, until_idle=True)
     assert not engine.find(live=True, limit=1).items, "every run has ended"
-    return {**row, "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, "bytes": size(engine, order)}
+    return {**row, "rss_mb": memory_mb(), "bytes": size(engine.store, order.store) - empty}
 
 
 def sequence(engine: Engine, order: argparse.Namespace) -> dict[str, Any]:
@@ -110,9 +108,8 @@ def sequence(engine: Engine, order: argparse.Namespace) -> dict[str, Any]:
             for _ in range(order.runs):
                 began = time.perf_counter()
                 _through(engine)
-                laps.append(1_000 * (time.perf_counter() - began))
-    laps.sort()
-    return {**row, "p50_ms": round(laps[len(laps) // 2], 2), "p99_ms": round(laps[int(len(laps) * 0.99)], 2)}
+                laps.append(time.perf_counter() - began)
+    return {**row, **spread(laps)}
 
 
 def first(engine: Engine, order: argparse.Namespace) -> dict[str, Any]:
@@ -142,17 +139,6 @@ def _through(engine: Engine) -> None:
     assert run.ended, f"{run.id} is in {run.state}"
 
 
-def size(engine: Engine, order: argparse.Namespace) -> int:
-    """Bytes of the whole store, indexes included, its log excluded."""
-    url = sa.make_url(order.store)
-    if url.get_backend_name() == "sqlite":
-        assert url.database, "a store is a file"
-        return Path(url.database).stat().st_size
-    with sa.create_engine(url, isolation_level="AUTOCOMMIT").connect() as db:
-        db.execute(sa.text("VACUUM"))
-        return int(db.execute(sa.text("SELECT pg_database_size(current_database())")).scalar_one())
-
-
 KINDS: Final[dict[str, Callable[[Engine, argparse.Namespace], dict[str, Any]]]] = {
     "throughput": throughput,
     "sequence": sequence,
@@ -170,10 +156,9 @@ def main() -> None:
     log.configure(verbosity=-1)
     began = time.time()
     with Engine(settings=Settings(store=order.store), sagas=[saga]) as engine:
+        facts = {"kind": order.kind, "runs": order.runs, "concurrency": order.slots, "journal": journal(engine.store)}
         row = KINDS[order.kind](engine, order)
-    sys.stdout.write(
-        json.dumps({"kind": order.kind, "runs": order.runs, **row, "process_s": time.time() - began}) + "\n"
-    )
+    sys.stdout.write(json.dumps({**facts, **row, "process_s": time.time() - began}) + "\n")
 
 
 if __name__ == "__main__":

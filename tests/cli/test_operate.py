@@ -103,9 +103,9 @@ def test_the_schema_is_made_upgraded_and_printed(empty: Place) -> None:
     store = ("--store", "sqlite:///new.db")
     missing = saga(*store, "db", "current")
     assert (missing.code, missing.out, (saga.folder / "new.db").exists()) == (9, "", False)
-    assert saga(*store, "db", "upgrade").out == f"sqlite:///{saga.folder}/new.db: nothing → 0002\n"
-    assert saga(*store, "db", "upgrade").out == f"sqlite:///{saga.folder}/new.db is at 0002 already\n"
-    assert saga(*store, "db", "current").out == f"sqlite:///{saga.folder}/new.db is at 0002\n"
+    assert saga(*store, "db", "upgrade").out == f"sqlite:///{saga.folder}/new.db: nothing → 0003\n"
+    assert saga(*store, "db", "upgrade").out == f"sqlite:///{saga.folder}/new.db is at 0003 already\n"
+    assert saga(*store, "db", "current").out == f"sqlite:///{saga.folder}/new.db is at 0003\n"
     printed = saga("db", "sql").out
     with sqlite3.connect(":memory:") as db:
         db.executescript(printed)

@@ -62,8 +62,8 @@ def test_an_older_and_a_newer_schema(any_saga: Place, store_url: str) -> None:
     assert saga("db", "upgrade", "-q").code == 0
     url = f"sqlite:///{saga.folder}/.saga/saga.db" if store_url.startswith("sqlite") else store_url
     for version, told, hint in (
-        ("0000", "is at 0000, this program needs 0002", "hint:  saga db upgrade"),
-        ("9999", "is at 9999, this program knows up to 0002", "hint:  saga doctor"),
+        ("0000", "is at 0000, this program needs 0003", "hint:  saga db upgrade"),
+        ("9999", "is at 9999, this program knows up to 0003", "hint:  saga doctor"),
     ):
         engine = create_engine(url)
         with engine.begin() as db:

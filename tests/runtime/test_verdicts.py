@@ -11,9 +11,11 @@ import pytest
 from saga_engine import errors
 from saga_engine.domain.definition.values import seconds
 from saga_engine.runtime.engine import Engine
+from saga_engine.store.inspect import OPEN_SHOWN
 from tests.runtime import plays
 from tests.runtime.conftest import Opened, working
 from tests.runtime.processes import Process, together
+from tests.support.copies import copy, copying
 
 RUNS = 200
 """Each is decided on by three people in as many processes at the same time."""
@@ -93,6 +95,16 @@ def test_an_approval_leads_on_and_a_rejection_leads_back(opened: Opened) -> None
         ("UNDONE", "rolled_back"),
     ]
     assert Counter(play.told) == {"one": 2, "tell": 2, "last": 1, "undo one": 1}
+
+
+def test_the_gate_of_a_run_is_found_however_many_others_expire_before_it(opened: Opened, made_url: str) -> None:
+    engine = opened(plays.gated(notice=False))
+    (first,) = at_gate(engine)
+    with copying(made_url) as db:
+        copy(db, first, OPEN_SHOWN)
+    runs = [line.id for line in engine.find(limit=1_000).items]
+    assert [[gate.run_id for gate in engine.approvals(run)] for run in runs] == [[run] for run in runs]
+    assert len(engine.approvals()) == OPEN_SHOWN < len(runs)
 
 
 def test_a_verdict_on_something_else_than_what_was_shown_is_refused(opened: Opened) -> None:

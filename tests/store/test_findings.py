@@ -11,7 +11,9 @@ from saga_engine.store import findings, incarnations, inspect
 from saga_engine.store.connect import Store, open_store
 from saga_engine.store.schema import findings as table
 from saga_engine.store.schema import incarnations as lives
+from saga_engine.store.schema import tasks
 from tests.store.world import World
+from tests.support.copies import copy, copying
 
 
 def found(world: World) -> list[tuple[str, str]]:
@@ -41,6 +43,28 @@ def test_a_queue_without_a_worker_is_named_until_one_comes(world: World) -> None
 def test_a_version_that_nobody_has_loaded_is_named(world: World) -> None:
     change(world, loaded='{"everything v2": 999}')
     assert found(world) == [("W10", "no live worker has this version of the saga loaded")]
+
+
+def test_a_run_whose_host_has_no_worker_is_named(world: World) -> None:
+    with world.store.write() as db:
+        db.execute(sa.update(tasks).where(tasks.c.run_id == world.run.run_id).values(host="gone"))
+    assert found(world) == [("W01", "the run's files are on gone, and no live worker is there")]
+    change(world, host="gone")
+    assert found(world) == []
+
+
+def test_what_nobody_serves_is_named_though_more_is_due_than_is_looked_at(world: World, made_url: str) -> None:
+    """The others came due later: theirs is a thousand times the same queue and version."""
+    alone = world.run.run_id
+    world.now += timedelta(seconds=1)
+    later = world.start().run_id
+    with copying(made_url) as db:
+        copy(db, later, findings.KEPT_MAX)
+    with world.store.write() as db:
+        db.execute(sa.update(tasks).where(tasks.c.run_id == alone).values(host="gone"))
+    assert found(world) == [("W01", "the run's files are on gone, and no live worker is there")]
+    with world.store.read() as db:
+        assert db.execute(sa.select(sa.func.count()).select_from(table)).scalar_one() == 1
 
 
 def test_what_is_not_due_or_held_by_a_worker_is_no_finding(world: World) -> None:

@@ -100,6 +100,8 @@ def test_a_list_shows_what_was_asked_for(world: World) -> None:
     assert ids_of(saga="another") == set()
     assert ids_of(status="cancelled") == ({theirs} if other.run.status == "cancelled" else set())
     assert ids_of(live=True) | ids_of(live=False) == {mine, theirs}
+    assert ids_of(status="running") == ids_of(status="running", live=True) == ids_of(live=True) != set()
+    assert (ids_of(status="running", live=False), ids_of(status="parked")) == (set(), set())
     assert ids_of(since=START + timedelta(hours=1)) == {theirs}
 
 
@@ -121,7 +123,9 @@ def test_gates_are_listed_with_the_answers_so_far(world: World) -> None:
     assert world.run.gate is not None
     with world.store.read() as db:
         (gate,) = inspect.open_approvals(db)
-        assert inspect.votes_of(db, gate.task) == []
+        assert inspect.votes_of(db, [gate.task]) == {}
+        assert [found.task for found in inspect.open_approvals(db, world.run.run_id)] == [gate.task]
+        assert inspect.open_approvals(db, "0" * 32) == []
     assert (gate.run_id, gate.state, gate.have, gate.need, gate.digest, gate.saga) == (
         world.run.run_id,
         "GATE",

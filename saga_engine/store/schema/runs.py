@@ -81,6 +81,7 @@ runs = sa.Table(
 )
 
 DUE_ACTION = sa.text("leased_by IS NULL AND due_at IS NOT NULL AND kind <> 'timer'")
+FAILING = sa.text("error <> ''")
 DUE_TIMER = sa.text("leased_by IS NULL AND due_at IS NOT NULL AND kind = 'timer'")
 
 tasks = sa.Table(
@@ -143,6 +144,8 @@ tasks = sa.Table(
     sa.Index(
         "ix_saga_tasks_timers", "queue", "definition", "due_at", sqlite_where=DUE_TIMER, postgresql_where=DUE_TIMER
     ),
+    # Few fail, and ever more wait.
+    sa.Index("ix_saga_tasks_failing", "run_id", sqlite_where=FAILING, postgresql_where=FAILING),
     sa.Index(
         "ix_saga_tasks_leased",
         "leased_by",

@@ -1,0 +1,26 @@
+"""How soon a dead worker's runs go on, from the moment it is known dead. SAGA_BENCH_RECOVERY=1000,100000 for more."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.benchmarks.places import TIMES, child, fresh, on_each, scaled
+
+RUNS: Final = [scaled(int(number)) for number in os.environ.get("SAGA_BENCH_RECOVERY", "1000").split(",")]
+
+
+@pytest.mark.parametrize("runs", RUNS)
+@on_each
+def test_recovery_after_kill_9(
+    store: str, runs: int, disk: Path, request: pytest.FixtureRequest, noted: Callable[..., None]
+) -> None:
+    rows = []
+    for _ in range(TIMES):
+        with fresh(store, disk, request) as url:
+            rows.append(child(store, url, "recovery", "--runs", runs))
+    noted(rows, f"{runs:,} runs after kill -9", store, begun_s="s, all begun", ended_s="s, all ended")
