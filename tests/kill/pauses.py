@@ -11,7 +11,6 @@ import dataclasses
 import json
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,15 +20,15 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
-from saga_engine import failpoints, log
+from saga_engine import failpoints
 from saga_engine.errors import SagaError
 from saga_engine.runtime.engine import Engine
 from saga_engine.runtime.views import RunView
 from saga_engine.testing.kills import hits, trial
 from saga_engine.testing.kills.forks import Child, Tell, fork
 from saga_engine.testing.kills.hits import Hit
-from saga_engine.testing.kills.warm import shared_statements
 from tests.kill import planted
+from tests.kill.harness import prepared
 from tests.kill.shapes.plays import PERSON, SHAPES, ShapePlay
 
 LEASE: Final = {"lease_seconds": 1.0, "renew_seconds": 0.3}
@@ -228,12 +227,8 @@ def _looks(play: ShapePlay, keys: Sequence[str], told: dict[str, list[Any]], tel
 
 def main() -> None:
     order = Order(**json.load(sys.stdin))
-    log.configure(-1)
-    planted.suspects_on_threads()
-    for bug in order.planted:
-        planted.BUGS[bug]()
-    with tempfile.TemporaryDirectory(prefix="saga-pauses-") as folder, shared_statements():
-        answer = Pauses(order, Path(folder)).run()
+    with prepared(order.planted) as folder:
+        answer = Pauses(order, folder).run()
     json.dump(dataclasses.asdict(answer), sys.stdout)
 
 

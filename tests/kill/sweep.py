@@ -10,7 +10,6 @@ import dataclasses
 import gc
 import json
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -19,14 +18,12 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
-from saga_engine import log
 from saga_engine.testing.kills import hits, trial
 from saga_engine.testing.kills.finisher import Finisher
 from saga_engine.testing.kills.forks import fork
 from saga_engine.testing.kills.hits import Hit
 from saga_engine.testing.kills.trial import Trial
-from saga_engine.testing.kills.warm import shared_statements
-from tests.kill import planted
+from tests.kill.harness import prepared
 from tests.kill.shapes.plays import SHAPES, MakingPlay, ShapePlay
 
 FAILURES_MAX: Final = 5
@@ -166,12 +163,8 @@ class Sweep:
 
 def main() -> None:
     order = Order(**json.load(sys.stdin))
-    log.configure(-1)
-    planted.suspects_on_threads()
-    for bug in order.planted:
-        planted.BUGS[bug]()
-    with tempfile.TemporaryDirectory(prefix="saga-sweep-") as folder, shared_statements():
-        answer = Sweep(order, Path(folder)).run()
+    with prepared(order.planted) as folder:
+        answer = Sweep(order, folder).run()
     json.dump(dataclasses.asdict(answer), sys.stdout)
 
 
