@@ -262,6 +262,7 @@ def test_a_store_has_its_uuid_from_the_beginning_and_an_upgrade_keeps_it(store: 
         assert definitions.identity(db, store.clock(db)) == made
         db.execute(text("DELETE FROM saga_pruned"))
         db.execute(text("DROP TABLE saga_pruned"))
+        db.execute(text("DROP INDEX ix_saga_tasks_failing"))
         db.execute(text("UPDATE saga_alembic_version SET version_num = '0001'"))
     upgrade(store)
     assert store_uuid(store) == made
