@@ -38,7 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     keep_folders_in_memory()
     config.stash[SHARED], config.stash[ALIVE] = open_shared_folder()
-    config.stash[ROOMS] = RoomTimes()
+    config.stash[ROOMS] = RoomTimes(getattr(config.option, "numprocesses", None) or 1)
     config.pluginmanager.register(RoomReport(config.stash[ROOMS]))
     if config.pluginmanager.hasplugin("xdist"):
         config.pluginmanager.register(TellWorkers(config.stash[SHARED]))

@@ -45,26 +45,51 @@ def slow_renewal() -> None:
 
 
 def stops_between_transactions() -> None:
-    """``stop`` waits until no other thread is in a transaction, of store or target, and lets none begin. No bug."""
+    """``stop`` waits until no other thread holds a connection, to store or target, and lets none take one. No bug.
+
+    A reader that is stopped holds up every commit to its SQLite file.
+    """
     gate = RLock()
 
-    def gated(transaction: Callable[..., AbstractContextManager[Connection]]) -> Any:
+    def gated(transaction: Callable[[Store], AbstractContextManager[Connection]]) -> Any:
         @contextmanager
-        def alone(*given: Any) -> Iterator[Connection]:
-            with gate, transaction(*given) as db:
+        def alone(store: Store) -> Iterator[Connection]:
+            with gate, transaction(store) as db:
                 yield db
 
         return alone
+
+    def taken(engine: Engine) -> Connection:
+        gate.acquire()
+        try:
+            db = connect(engine)
+        except BaseException:
+            gate.release()
+            raise
+        db.info["gated"] = True
+        return db
+
+    def given_back(db: Connection) -> None:
+        held = not db.closed and db.info.pop("gated", False)
+        try:
+            close(db)
+        finally:
+            if held:
+                gate.release()
 
     def between(name: str, argument: str) -> None:
         with gate:
             stop(name, argument)
 
-    stop = failpoints.ACTIONS["stop"]
+    stop, connect, close = failpoints.ACTIONS["stop"], Engine.connect, Connection.close
     failpoints.ACTIONS["stop"] = between
-    Store.read = gated(Store.read)  # type: ignore[method-assign]
-    Store.write = gated(Store.write)  # type: ignore[method-assign]
-    transaction._connection = gated(transaction._connection)
+    for of, name, instead in (
+        (Store, "read", gated(Store.read)),
+        (Store, "write", gated(Store.write)),  # it takes the lock of the file before the connection
+        (Engine, "connect", taken),
+        (Connection, "close", given_back),
+    ):
+        setattr(of, name, instead)
 
 
 def deaf() -> None:

@@ -33,20 +33,24 @@ Seconds that a test waits for its turn on a processor are counted, so that a roo
 
 
 class RoomTimes:
-    """Seconds and number of tests for each room, from the reports of one run."""
+    """Seconds and number of tests for each room, from the reports of one run of so many *processes*.
 
-    def __init__(self) -> None:
+    Where four tests run at a time, each second of a test is a quarter of a second of the run.
+    """
+
+    def __init__(self, processes: int = 1) -> None:
+        self._processes = processes
         self.seconds: dict[str, float] = defaultdict(float)
         self.tests: dict[str, set[str]] = defaultdict(set)
 
     def add(self, nodeid: str, seconds: float) -> None:
         """Count one phase (set-up, call or tear-down) of a test."""
         name = room_of(nodeid)
-        self.seconds[name] += seconds
+        self.seconds[name] += seconds / self._processes
         self.tests[name].add(nodeid)
 
     def lines(self) -> list[str]:
-        """One line for each room, slowest first. Seconds add up over the processes that ran side by side."""
+        """One line for each room, slowest first; together they are what the run took."""
         return [self._line(name) for name in sorted(self.seconds, key=lambda room: -self.seconds[room])]
 
     def _line(self, name: str) -> str:
