@@ -120,15 +120,15 @@ NEEDS_POSTGRES = test_databases_of_a_killed_run_are_dropped_by_a_later_one.__nam
 
 
 def test_time_is_counted_by_room_and_a_room_over_its_budget_is_named() -> None:
-    rooms = RoomTimes()
-    rooms.add("tests/domain/test_decide.py::test_a", 0.5)
-    rooms.add("tests/domain/test_decide.py::test_a", 70)
-    rooms.add("tests/domain/definition/test_saga.py::test_b", 0.5)
-    rooms.add("tests/test_house.py::test_c", 2)
-    rooms.add("tests/benchmarks/bench_start.py::bench_d", 1)
+    rooms = RoomTimes(processes=2)
+    rooms.add("tests/domain/test_decide.py::test_a", 1)
+    rooms.add("tests/domain/test_decide.py::test_a", 140)
+    rooms.add("tests/domain/definition/test_saga.py::test_b", 1)
+    rooms.add("tests/test_house.py::test_c", 4)
+    rooms.add("tests/benchmarks/bench_start.py::bench_d", 2)
     assert rooms.lines() == [
-        "domain           2 tests     71.0 s  of   40 s  OVER BUDGET",
-        "house            1 tests      2.0 s  of   10 s",
+        "domain           2 tests     71.0 s  of   15 s  OVER BUDGET",
+        "house            1 tests      2.0 s  of    5 s",
         "benchmarks       1 tests      1.0 s",
     ]
 

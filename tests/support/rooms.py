@@ -7,28 +7,28 @@ from pathlib import PurePosixPath
 from typing import Final
 
 BUDGET_SECONDS: Final = {
-    "actions": 240,
-    "cli": 300,
-    "docs": 135,
-    "domain": 40,
-    "domain_views": 15,
-    "ground": 30,
-    "house": 10,
-    "kill": 1_150,
-    "ledger": 280,
-    "migration": 400,
-    "model": 5,
-    "network": 240,
-    "planted": 180,
-    "runtime": 620,
-    "simulation": 600,
-    "store": 160,
-    "testing": 80,
-    "typing": 20,
+    "actions": 45,
+    "cli": 60,
+    "docs": 30,
+    "domain": 15,
+    "domain_views": 10,
+    "ground": 10,
+    "house": 5,
+    "kill": 300,
+    "ledger": 45,
+    "migration": 60,
+    "model": 60,
+    "network": 60,
+    "planted": 40,
+    "runtime": 130,
+    "simulation": 120,
+    "store": 40,
+    "testing": 20,
+    "typing": 10,
 }
-"""What ``.ci/run`` takes with four tests at a time on two cores, and a fifth more.
+"""What a room takes of ``.ci/run`` on two cores, and a third more: together 18 of its 20 minutes.
 
-Seconds that a test waits for its turn on a processor are counted, so that a room alone takes about half.
+``model`` takes next to nothing where spin is not installed.
 """
 
 
