@@ -9,8 +9,9 @@ import textwrap
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import redirect_stdout
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from saga_engine import errors
@@ -114,18 +115,32 @@ def _files(path: Path) -> list[Path]:
     return sorted(file for file in path.glob("*.py") if not file.name.startswith("_")) if path.is_dir() else []
 
 
+class _AsItIs(SourceFileLoader):
+    """Compiles the file itself, and leaves no ``__pycache__`` beside it.
+
+    Python's cache takes a file for unchanged that was written again within the second, at the same size.
+    """
+
+    def get_code(self, fullname: str) -> CodeType:  # noqa: ARG002  the loader's signature
+        """The code of the file as it is now."""
+        code: CodeType = self.source_to_code(self.get_data(self.path), self.path)
+        return code
+
+
 def module_of(file: Path) -> ModuleType:
     """Import a file under a name of its own, so that two folders may have files of one name."""
     name = f"saga_workflows.{file.stem}"
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
+    if file.suffix != ".py":
         raise ImportError("this is no Python file; name a .py file, or a folder of them")
+    loader = _AsItIs(name, str(file))
+    spec = importlib.util.spec_from_loader(name, loader)
+    assert spec is not None, "a loader that is given has a spec"
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     if str(file.parent) not in sys.path:
         sys.path.append(str(file.parent))
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except BaseException:
         sys.modules.pop(name, None)
         raise
