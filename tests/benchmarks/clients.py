@@ -18,7 +18,7 @@ from saga_engine.store import schema as s
 from tests.benchmarks import sagas
 from tests.benchmarks.fill import fill
 from tests.benchmarks.gauges import spread
-from tests.benchmarks.serving import Beside
+from tests.benchmarks.serving import Beside, together_from_go
 
 WAY = {"send": "hold", "approve": "gate"}
 
@@ -52,14 +52,7 @@ def together(engine: Engine, order: argparse.Namespace) -> dict[str, Any]:
     fill(engine, order.store, {WAY[order.what]: order.runs})
     each = ("--what", order.what, "--processes", order.processes, "--threads", order.threads)
     all_of = [Beside("client", order.store, *each, "--number", number) for number in range(order.processes)]
-    for number, one in enumerate(all_of):
-        one.wait("up", str(number))
-    began = time.time()
-    for one in all_of:
-        one.say("go")
-    for one in all_of:
-        one.stop()
-    wall = max(one.told["done", str(number)] for number, one in enumerate(all_of)) - began
+    wall = together_from_go(all_of, "done")
     laps = [lap for one in all_of for lap in json.loads(one.last)["laps"]]
     assert len(laps) == order.runs, "each run was sent to once"
     clients = order.processes * order.threads

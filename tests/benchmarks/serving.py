@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -119,3 +119,15 @@ def beside(url: str, slots: int, *, busy: bool) -> Iterator[Beside]:
             worker.kill()
         else:
             worker.stop()
+
+
+def together_from_go(all_of: Sequence[Beside], ending: str) -> float:
+    """Let numbered processes go at once, when each is up; seconds until the last of them has said *ending*."""
+    for number, one in enumerate(all_of):
+        one.wait("up", str(number))
+    began = time.time()
+    for one in all_of:
+        one.say("go")
+    for one in all_of:
+        one.stop()
+    return max(one.told[ending, str(number)] for number, one in enumerate(all_of)) - began

@@ -17,7 +17,7 @@ from saga_engine import Engine
 from tests.benchmarks.fill import fill
 from tests.benchmarks.flow import STEPS
 from tests.benchmarks.gauges import memory_mb
-from tests.benchmarks.serving import Beside
+from tests.benchmarks.serving import Beside, together_from_go
 
 
 def drain(engine: Engine, order: argparse.Namespace) -> dict[str, Any]:
@@ -43,14 +43,7 @@ def together(engine: Engine, order: argparse.Namespace) -> dict[str, Any]:
     all_of = [
         Beside("drain", order.store, "--slots", order.slots, "--number", number) for number in range(order.processes)
     ]
-    for number, one in enumerate(all_of):
-        one.wait("up", str(number))
-    began = time.time()
-    for one in all_of:
-        one.say("go")
-    for one in all_of:
-        one.stop()
-    wall = max(one.told["idle", str(number)] for number, one in enumerate(all_of)) - began
+    wall = together_from_go(all_of, "idle")
     assert not engine.find(live=True, limit=1).items, "every run has ended"
     rows = [json.loads(one.last) for one in all_of]
     refused: Counter[str] = Counter()
