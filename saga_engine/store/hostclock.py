@@ -72,7 +72,7 @@ def follow(last: Pair | None, boot: bytes, wall: float, steady: float) -> Pair:
     return Pair(boot, expected, steady, (last.ahead_since or steady) if ahead > 0 else 0.0)
 
 
-def _steady() -> float:
+def steady() -> float:
     """CLOCK_BOOTTIME goes on while the machine sleeps; where there is none, the monotonic clock."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
@@ -92,7 +92,7 @@ class HostClock:
         kept: Callable[[], bytes],
         keep: Callable[[bytes], None],
         wall: Callable[[], float] = time.time,
-        steady: Callable[[], float] = _steady,
+        steady: Callable[[], float] = steady,
     ) -> None:
         self._kept, self._keep, self._wall, self._steady = kept, keep, wall, steady
         self._boot = _boot()

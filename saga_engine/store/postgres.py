@@ -8,18 +8,26 @@ import socket
 import threading
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
+from functools import partial
+from math import inf
+from time import monotonic
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, select, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import InvalidatePoolError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from saga_engine.errors import StoreUnreachable
 from saga_engine.store.patience import Patience
+from saga_engine.store.serverclock import ServerClock
 from saga_engine.store.transactions import Store, swallowed
 from saga_engine.store.wake import CHANNEL, Ear, Notifications
 
 NAMES = frozenset({"postgres", "postgresql", "postgresql+psycopg"})
 CONNECT_SECONDS = 10
+# A session that was just in use is not asked whether it is there: what fails is begun anew.
+IDLE_SECONDS = 1.0
 # How soon the server ends the statement of a client that is gone.
 CHECK_SECONDS = 2
 # A busy disk may keep a COMMIT for seconds, however short the lease is.
@@ -42,12 +50,19 @@ class PostgresStore(Store):
         self._telling = threading.Lock()
         self._asked = itertools.count(1)
         self._told = 0
+        self._server = ServerClock()
 
     def clock(self, db: Connection) -> datetime:
-        """The server's clock, not the transaction's: clock_timestamp()."""
-        now = db.execute(_clock).scalar_one()
-        assert isinstance(now, datetime)
-        return now.astimezone(UTC)
+        """The server's clock, not the transaction's: clock_timestamp(). Not asked for each time."""
+        return self._server.now(lambda: _asked(db))
+
+    def now(self) -> datetime:
+        """The same, mostly without a transaction."""
+        return self._server.now(self._asked_alone)
+
+    def _asked_alone(self) -> datetime:
+        with self.read() as db:
+            return _asked(db)
 
     def tell_due(self) -> None:
         """NOTIFY too: one for all threads that wait to say so.
@@ -82,6 +97,12 @@ class PostgresStore(Store):
         """Nothing: libpq's wrapper leaves a connection alone that another process opened."""
 
 
+def _asked(db: Connection) -> datetime:
+    now = db.execute(_clock).scalar_one()
+    assert isinstance(now, datetime)
+    return now.astimezone(UTC)
+
+
 def open_postgres(url: URL, *, lease_seconds: float, wait_seconds: float, connections_max: int) -> PostgresStore:
     """Open the store in the database that *url* names, and connect once to see that it answers.
 
@@ -98,7 +119,7 @@ def open_postgres(url: URL, *, lease_seconds: float, wait_seconds: float, connec
             isolation_level="READ COMMITTED",
             hide_parameters=True,  # row values stay out of errors
             use_native_hstore=False,  # saves a round trip for each connection
-            pool_pre_ping=True,
+            pool_use_lifo=True,  # one session that knows the statements is better than ten that do not
             pool_size=connections_max,
             max_overflow=0,
             pool_timeout=wait_seconds,
@@ -117,6 +138,8 @@ def open_postgres(url: URL, *, lease_seconds: float, wait_seconds: float, connec
     reader = writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     patience = Patience(max(lease_seconds, PATIENCE_SECONDS_LEAST))
     event.listen(writer, "connect", patience.bound)
+    event.listen(writer, "checkin", _left)
+    event.listen(writer, "checkout", partial(_taken, writer))
     store = PostgresStore(shown, reader, writer, patience)
     try:
         with store.read():
@@ -127,13 +150,32 @@ def open_postgres(url: URL, *, lease_seconds: float, wait_seconds: float, connec
     return store
 
 
+def _left(_connection: object, record: ConnectionPoolEntry) -> None:
+    record.info["left"] = monotonic()
+
+
+def _taken(engine: Engine, connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
+    """Ask a session that has been idle whether it is still there; the pool makes another one where it is not."""
+    if monotonic() - record.info.get("left", inf) < IDLE_SECONDS:
+        return
+    try:
+        engine.dialect.do_ping(connection)
+    except engine.dialect.loaded_dbapi.Error as error:
+        raise InvalidatePoolError from error
+
+
 def session_options(lease_seconds: float) -> str:
     """The settings that every session starts with, as libpq's `options`.
 
     A worker that is stopped in a transaction loses it after a third of the lease; who waits for its rows waits
-    longer than that, so that the wait ends with the row and not with an error.
+    longer than that, so that the wait ends with the row and not with an error. Statements are short and find their
+    rows by an index: a plan made while a table was small must not stay a scan when it has grown.
     """
     limits = {
+        "jit": "off",
+        "enable_seqscan": "off",
+        "enable_hashjoin": "off",
+        "enable_mergejoin": "off",
         "idle_in_transaction_session_timeout": _milliseconds(lease_seconds / 3),
         "lock_timeout": _milliseconds(lease_seconds * 2 / 3),
         "tcp_user_timeout": _milliseconds(lease_seconds),

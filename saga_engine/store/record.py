@@ -8,19 +8,19 @@ The rows written are the difference between the snapshot before and the snapshot
 event and the commands that explain it.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy import bindparam, select
+from sqlalchemy import select
 
 from saga_engine.domain.frozen import Value
 from saga_engine.domain.snapshot import Snapshot
 from saga_engine.failpoints import hit
 from saga_engine.store import schema as s
 from saga_engine.store.entry import NO_HASH, Entry, Pinned
-from saga_engine.store.many import stamp_of
+from saga_engine.store.many import any_of, stamp_of
 from saga_engine.store.rows import Batch, collect
 from saga_engine.store.statements import WRITES
 
@@ -40,10 +40,8 @@ def record(db: sa.Connection, entries: Sequence[Entry], now: datetime) -> list[E
         else:
             moved.append(entry)
     hit("store.record.before_write")
-    for name, statement in WRITES.items():
-        if batch[name]:
-            statement.execute(db, batch[name])
-            hit(f"store.record.{name}")
+    for name in WRITES.execute(db, batch):
+        hit(f"store.record.{name}")
     return moved
 
 
@@ -56,36 +54,41 @@ class Head(Value):
     fences: dict[str, tuple[int, str | None]]
 
 
-# Primary key of saga_runs, in id order, so that two batches never wait for each other in a circle.
-_LOCK_RUNS = (
-    select(s.runs.c.id, s.runs.c.revision, s.runs.c.journal_hash, s.runs.c.definition, s.runs.c.queue, s.runs.c.host)
-    .where(s.runs.c.id.in_(bindparam("ids", expanding=True)))
-    .order_by(s.runs.c.id)
-    .with_for_update(key_share=True)
-)
-# ix_saga_tasks_run_id. A claim skips what is locked here, and waits for nothing.
-_LOCK_TASKS = (
-    select(s.tasks.c.name, s.tasks.c.run_id, s.tasks.c.attempt, s.tasks.c.leased_by)
-    .where(s.tasks.c.run_id.in_(bindparam("ids", expanding=True)))
-    .order_by(s.tasks.c.run_id, s.tasks.c.name)
-    .with_for_update()
-)
+def _locking(dialect: str) -> sa.CompoundSelect[*tuple[Any, ...]]:
+    """The runs, then their open tasks, whose columns for runs are null: one statement locks them in this order.
+
+    That a statement sees one moment takes nothing away: of a row that was locked it sees what became of it meanwhile,
+    and where tasks have come or gone, the revision of the run differs.
+    """
+    runs, tasks, null = s.runs.c, s.tasks.c, sa.null()
+    # Primary key of saga_runs, in id order, so that two batches never wait for each other in a circle.
+    heads = select(runs.id, runs.revision, runs.journal_hash, runs.definition, runs.queue, runs.host)
+    heads = heads.where(any_of(runs.id, "ids", dialect)).order_by(runs.id).with_for_update(key_share=True)
+    # ix_saga_tasks_run_id. A claim skips what is locked here, and waits for nothing.
+    fences = select(tasks.run_id, tasks.attempt, tasks.name, tasks.leased_by)
+    fences = fences.where(any_of(tasks.run_id, "ids", dialect)).order_by(tasks.run_id, tasks.name).with_for_update()
+    first, second = heads.subquery("heads"), fences.subquery("fences")
+    return sa.union_all(
+        select(*first.c, null.label("name"), null.label("leased_by")),
+        select(second.c.run_id, second.c.attempt, null, null, null, null, second.c.name, second.c.leased_by),
+    )
+
+
+_LOCKING: Final = {dialect: _locking(dialect) for dialect in ("sqlite", "postgresql")}
 
 
 def _lock(db: sa.Connection, ids: list[str]) -> dict[str, Head]:
     if not ids:
         return {}
-    rows = db.execute(_LOCK_RUNS, {"ids": ids}).all()
+    rows = db.execute(_LOCKING[db.dialect.name], {"ids": ids}).all()
     hit("store.record.locked")
-    fences: dict[str, dict[str, tuple[int, str | None]]] = defaultdict(dict)
-    tasks = db.execute(_LOCK_TASKS, {"ids": ids}).all()
-    hit("store.record.tasks_locked")
-    for name, run_id, attempt, leased_by in tasks:
-        fences[run_id][name] = (attempt, leased_by)
-    return {
-        run_id: Head(revision, digest, Pinned(definition, queue, host), fences[run_id])
-        for run_id, revision, digest, definition, queue, host in rows
-    }
+    heads = {}
+    for run_id, number, digest, definition, queue, host, name, leased_by in rows:
+        if name is None:
+            heads[run_id] = Head(number, digest, Pinned(definition, queue, host), {})
+        else:
+            heads[run_id].fences[name] = (number, leased_by)
+    return heads
 
 
 def _chained(entry: Entry, heads: dict[str, Head]) -> tuple[Pinned, bytes]:

@@ -10,6 +10,7 @@ from msgspec.json import decode
 from sqlalchemy import bindparam, func, select
 
 from saga_engine.domain.snapshot import OpenGate, Parked, Result, Snapshot, Task, UndoEntry, Vote, WaitingEvent
+from saga_engine.store.many import any_of
 from saga_engine.store.schema import approvals, definitions, effects, inbox, pruned, results, runs, tasks, undo, votes
 
 _RUN: Final = (
@@ -53,9 +54,8 @@ def _reading(dialect: str) -> sa.Select[Any]:
         listed("votes", votes, _VOTE, *voted),
     ]
     # Primary key of saga_runs.
-    ids: sa.BindParameter[Any] = bindparam("ids", expanding=True)
     columns: list[sa.ColumnElement[Any]] = [*(runs.c[column] for column in _RUN), definitions.c.digest, *parts]
-    return select(*columns).join(definitions).where(runs.c.id.in_(ids))
+    return select(*columns).join(definitions).where(any_of(runs.c.id, "ids", dialect))
 
 
 _READING: Final = {dialect: _reading(dialect) for dialect in LISTS}

@@ -1,72 +1,102 @@
-"""The statements of T2, built once, in the order in which they are executed: each takes a list of rows of its kind."""
+"""The statements of T2, built once, in the order in which they are executed: each takes rows of its kind."""
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias
 
 import sqlalchemy as sa
-from sqlalchemy import bindparam, delete, func, insert, update
+from sqlalchemy import delete, func, update
 
 from saga_engine.store import schema as s
 from saga_engine.store import written as w
-from saga_engine.store.many import Many
+from saga_engine.store.many import Given, Many, Statement, Writes
+
+Found: TypeAlias = Callable[[Given], sa.ColumnElement[bool]]
+"""The condition that finds the row which the values are for, by its primary key."""
+Columns: TypeAlias = Callable[[Given], Mapping[str, sa.ColumnElement[Any]]]
+"""What columns become that no value is named after."""
+
+_RUN: Final[Found] = lambda given: s.runs.c.id == given("run")  # noqa: E731  one of many conditions
+_TASK: Final[Found] = lambda given: s.tasks.c.name == given("task")  # noqa: E731  one of many conditions
+_GATE: Final[Found] = lambda given: s.approvals.c.task == given("gate")  # noqa: E731  one of many conditions
+
+_OTHERS: Final[Mapping[str, sa.types.TypeEngine[Any]]] = {
+    "run": s.runs.c.id.type,
+    "task": s.tasks.c.name.type,
+    "gate": s.approvals.c.task.type,
+    "place": sa.Integer(),
+    "by": sa.Text(),
+    "why": sa.Text(),
+    "forgiven": sa.Boolean(),
+    "entered_at_new": s.Moment(),
+    "ended_at_new": s.Moment(),
+    "leased_at_new": s.Moment(),
+}
+"""The types of values that are no columns."""
 
 
-def _changes(table: sa.Table, row: type[Any], **more: sa.ColumnElement[Any]) -> sa.Update:
-    """An update that sets each column that a value of *row* is named after."""
-    named: dict[str, Any] = {name: bindparam(name) for name in row._fields if name in table.c}
-    return update(table).values({**named, **more})
+def _place(table: sa.Table, number: str = "position") -> Found:
+    return lambda given: sa.and_(table.c.run_id == given("run"), table.c[number] == given("place"))
 
 
-def _held(name: str, column: sa.Column[Any]) -> sa.ColumnElement[Any]:
-    """The value *name*, or what is there where it is null."""
-    return func.coalesce(bindparam(name, type_=column.type), column)
+def _new(table: sa.Table, row: type[Any]) -> Many:
+    """New rows of *table*."""
+    return Many({name: table.c[name].type for name in row._fields}, table)
 
 
-_FORGIVEN: Final = sa.case((bindparam("forgiven", type_=sa.Boolean), sa.literal_column("0")), else_=s.tasks.c.crashes)
-_RUN: Final = s.runs.c.id == bindparam("run")
-_TASK: Final = s.tasks.c.name == bindparam("task")
-_GATE: Final = s.approvals.c.task == bindparam("gate")
+def _gone(table: sa.Table, row: type[Any], found: Found) -> Many:
+    """Rows of *table* that go."""
+    return Many({name: _OTHERS[name] for name in row._fields}, lambda given: delete(table).where(found(given)))
 
 
-def _place(table: sa.Table, number: str = "position") -> sa.ColumnElement[bool]:
-    return sa.and_(table.c.run_id == bindparam("run"), table.c[number] == bindparam("place"))
+def _changes(table: sa.Table, row: type[Any], found: Found, more: Columns = lambda _given: {}) -> Many:
+    """Rows of *table* in which each column is set that a value is named after, and *more*."""
+    named = [name for name in row._fields if name not in _OTHERS]
+
+    def made(given: Given) -> Statement:
+        return update(table).values({**{name: given(name) for name in named}, **more(given)}).where(found(given))
+
+    types = {name: _OTHERS[name] if name in _OTHERS else table.c[name].type for name in row._fields}
+    return Many(types, made)
+
+
+def _held(name: str, column: sa.Column[Any]) -> Columns:
+    """The column becomes the value *name*, or stays where that is null."""
+    return lambda given: {column.name: func.coalesce(given(name), column)}
+
+
+def _moved(given: Given) -> Mapping[str, sa.ColumnElement[Any]]:
+    return {**_held("entered_at_new", s.runs.c.entered_at)(given), **_held("ended_at_new", s.runs.c.ended_at)(given)}
+
+
+def _leased(given: Given) -> Mapping[str, sa.ColumnElement[Any]]:
+    crashes = sa.case((given("forgiven"), sa.literal_column("0")), else_=s.tasks.c.crashes)
+    return {**_held("leased_at_new", s.tasks.c.leased_at)(given), "crashes": crashes}
+
+
+def _paused(given: Given) -> Mapping[str, sa.ColumnElement[Any]]:
+    return {"paused_by": given("by"), "paused_reason": given("why")}
 
 
 # Every update and delete finds its row by a primary key.
-_STATEMENTS: Final[Mapping[str, tuple[type[Any], sa.Insert | sa.Update | sa.Delete]]] = {
-    "runs": (w.NewRunRow, insert(s.runs)),
-    "run_changes": (
-        w.RunRow,
-        _changes(
-            s.runs,
-            w.RunRow,
-            entered_at=_held("entered_at_new", s.runs.c.entered_at),
-            ended_at=_held("ended_at_new", s.runs.c.ended_at),
-        ).where(_RUN),
-    ),
-    "pauses": (
-        w.PauseRow,
-        update(s.runs).values(paused_by=bindparam("by"), paused_reason=bindparam("why")).where(_RUN),
-    ),
-    "journal": (w.JournalRow, insert(s.journal)),
-    "tasks_gone": (w.TaskGone, delete(s.tasks).where(_TASK)),
-    "task_changes": (
-        w.TaskRow,
-        _changes(s.tasks, w.TaskRow, leased_at=_held("leased_at_new", s.tasks.c.leased_at), crashes=_FORGIVEN).where(
-            _TASK
-        ),
-    ),
-    "tasks": (w.NewTaskRow, insert(s.tasks)),
-    "results": (w.ResultRow, insert(s.results)),
-    "results_undone": (w.ResultUndone, _changes(s.results, w.ResultUndone).where(_place(s.results))),
-    "undo": (w.UndoRow, insert(s.undo)),
-    "undo_changes": (w.UndoChange, _changes(s.undo, w.UndoChange).where(_place(s.undo))),
-    "inbox": (w.InboxRow, insert(s.inbox)),
-    "inbox_changes": (w.InboxChange, _changes(s.inbox, w.InboxChange).where(_place(s.inbox, "number"))),
-    "approvals": (w.ApprovalRow, insert(s.approvals)),
-    "approvals_widened": (w.ApprovalWidened, _changes(s.approvals, w.ApprovalWidened).where(_GATE)),
-    "votes": (w.VoteRow, insert(s.votes)),
-    "approvals_closed": (w.ApprovalClosed, _changes(s.approvals, w.ApprovalClosed).where(_GATE)),
+_EACH: Final[Mapping[str, Many]] = {
+    "runs": _new(s.runs, w.NewRunRow),
+    "journal": _new(s.journal, w.JournalRow),
+    "run_changes": _changes(s.runs, w.RunRow, _RUN, _moved),
+    "tasks_gone": _gone(s.tasks, w.TaskGone, _TASK),
+    "task_changes": _changes(s.tasks, w.TaskRow, _TASK, _leased),
+    "tasks": _new(s.tasks, w.NewTaskRow),
+    "results": _new(s.results, w.ResultRow),
+    "results_undone": _changes(s.results, w.ResultUndone, _place(s.results)),
+    "undo": _new(s.undo, w.UndoRow),
+    "undo_changes": _changes(s.undo, w.UndoChange, _place(s.undo)),
+    "pauses": _changes(s.runs, w.PauseRow, _RUN, _paused),
+    "inbox": _new(s.inbox, w.InboxRow),
+    "inbox_changes": _changes(s.inbox, w.InboxChange, _place(s.inbox, "number")),
+    "approvals": _new(s.approvals, w.ApprovalRow),
+    "approvals_widened": _changes(s.approvals, w.ApprovalWidened, _GATE),
+    "votes": _new(s.votes, w.VoteRow),
+    "approvals_closed": _changes(s.approvals, w.ApprovalClosed, _GATE),
 }
 
-WRITES: Final[Mapping[str, Many]] = {name: Many(made, row._fields) for name, (row, made) in _STATEMENTS.items()}
+WRITES: Final = Writes(_EACH, together=[*_EACH][: [*_EACH].index("pauses")])
+"""The rows that T2 writes. What nearly every decision writes is written together."""

@@ -25,6 +25,7 @@ EXCUSED: Final = {
     "store/histories.py lines": "reads",
     "store/postgres.py tell_due": "NOTIFY, behind the commit: a hint, which may be lost",
     "store/wake.py __init__": "LISTEN: what is not heard is found by the poll",
+    "store/many.py one_by_one": "store.record.* stands behind each statement",
     "store/many.py execute": "its caller has store.record.* behind each statement",
     "ledger/transaction.py _commit": "its caller has *.before_commit and *.after_commit",
     "ledger/sqlite.py _begin": "BEGIN: *.after_begin stands behind it",

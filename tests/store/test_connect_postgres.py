@@ -18,7 +18,8 @@ from sqlalchemy.exc import DBAPIError
 
 from saga_engine.errors import OutcomeUnknown, StoreBusy, StoreError, StoreUnreachable
 from saga_engine.failpoints import switched_on
-from saga_engine.store.connect import Store, open_store, retrying
+from saga_engine.store import postgres
+from saga_engine.store.connect import Store, open_store, reading, retrying
 
 numbers = Table("numbers", MetaData(), Column("n", Integer, primary_key=True))
 BACKEND = text("SELECT pg_backend_pid()")
@@ -243,11 +244,34 @@ def test_waiting_for_a_row_has_a_limit(store: Store, admin: Engine) -> None:
     assert kept(store) == [1]
 
 
-def test_a_connection_that_broke_between_two_uses_is_replaced_unseen(store: Store, admin: Engine) -> None:
+def test_a_connection_that_broke_between_two_uses_is_replaced_unseen(
+    store: Store, admin: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with store.read() as db:
         backend = db.execute(BACKEND).scalar_one()
     end_session(admin, backend)
+    monkeypatch.setattr(postgres, "IDLE_SECONDS", 0.0)
     assert kept(store) == []
+
+
+def test_a_connection_that_broke_a_moment_ago_is_lost_once(store: Store, admin: Engine) -> None:
+    with store.read() as db:
+        backend = db.execute(BACKEND).scalar_one()
+    end_session(admin, backend)
+    assert reading(store, lambda db: list(db.scalars(select(numbers.c.n)))) == []
+
+
+def test_a_session_that_was_just_in_use_is_not_asked_whether_it_is_there(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    with store.read() as db:
+        monkeypatch.setattr(db.dialect, "do_ping", lambda _connection: asked.append(1))
+    kept(store)
+    assert asked == []
+    monkeypatch.setattr(postgres, "IDLE_SECONDS", 0.0)
+    kept(store)
+    assert asked == [1]
 
 
 def test_a_connection_lost_in_a_transaction_is_an_error_and_retrying_begins_anew(store: Store, admin: Engine) -> None:

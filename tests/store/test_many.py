@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from saga_engine.store.connect import Store
-from saga_engine.store.many import Many, stamp_of
+from saga_engine.store.many import Given, Many, Writes, stamp_of
 from saga_engine.store.schema import Moment
 from saga_engine.store.schema import incarnations as table
 from tests.store.world import World
@@ -41,6 +41,18 @@ def plain(world: World) -> list[str]:
     return [column.name for column in table.c if not isinstance(column.type, sa.JSON)]
 
 
+def new(names: Sequence[str]) -> Many:
+    return Many({name: table.c[name].type for name in names}, table)
+
+
+def of(given: Given) -> sa.ColumnElement[bool]:
+    return table.c.id == given("who")
+
+
+def write(db: sa.Connection, many: Many, given: Sequence[tuple[Any, ...]]) -> None:
+    assert list(Writes({"it": many}, together=["it"]).execute(db, {"it": given})) == ["it"]
+
+
 def stored(store: Store, prefix: str) -> list[tuple[object, ...]]:
     columns = ", ".join(column.name for column in table.c if column.name != "id")
     with store.read() as db:
@@ -60,7 +72,7 @@ def test_bulk_inserts_store_what_plain_inserts_store(world: World, turned: bool)
     names = sorted(plain(world), reverse=True) if turned else plain(world)
     with world.store.write() as db:
         many = [placed(world.store, names, {**row, "id": f"many {n}"}) for n, row in enumerate(given)]
-        Many(sa.insert(table), names).execute(db, many)
+        write(db, new(names), many)
         for n, row in enumerate(given):
             db.execute(sa.insert(table), {**row, "id": f"one {n}"})
     assert stored(world.store, "many") == stored(world.store, "one")
@@ -72,16 +84,17 @@ def test_bulk_inserts_store_what_plain_inserts_store(world: World, turned: bool)
 def test_bulk_updates_and_deletes_find_their_rows(world: World) -> None:
     given = [{**row, "id": f"many {n}"} for n, row in enumerate(rows(world))]
     stamp = stamp_of(world.store.dialect)
-    change = sa.update(table).where(table.c.id == sa.bindparam("who"))
-    values = change.values(started_at=sa.bindparam("at", type_=Moment), busy=sa.bindparam("busy"))
-    times = Many(values, ["who", "at", "busy"])
-    delete = Many(sa.delete(table).where(table.c.id == sa.bindparam("who")), ["who"])
+    times = Many(
+        {"who": sa.Text(), "at": Moment(), "busy": sa.Integer()},
+        lambda given: sa.update(table).values(started_at=given("at"), busy=given("busy")).where(of(given)),
+    )
+    delete = Many({"who": sa.Text()}, lambda given: sa.delete(table).where(of(given)))
     names = plain(world)
     with world.store.write() as db:
-        Many(sa.insert(table), names).execute(db, [placed(world.store, names, row) for row in given])
-        times.execute(db, [("many 1", stamp(TIMES[3]), 7), ("many 2", stamp(TIMES[2]), 8)])
-        delete.execute(db, [("many 0",), ("many 3",)])
-        delete.execute(db, [("nobody",)])
+        write(db, new(names), [placed(world.store, names, row) for row in given])
+        write(db, times, [("many 1", stamp(TIMES[3]), 7), ("many 2", stamp(TIMES[2]), 8)])
+        write(db, delete, [("many 0",), ("many 3",)])
+        write(db, delete, [("nobody",)])
     with world.store.read() as db:
         query = sa.select(table.c.id, table.c.started_at, table.c.busy).where(table.c.id.like("many%"))
         found = [tuple(row) for row in db.execute(query.order_by(table.c.id))]
@@ -90,4 +103,20 @@ def test_bulk_updates_and_deletes_find_their_rows(world: World) -> None:
 
 def test_a_value_that_a_statement_needs_and_its_rows_have_not_is_an_error(world: World) -> None:
     with pytest.raises(KeyError, match="who"), world.store.write() as db:
-        Many(sa.delete(table).where(table.c.id == sa.bindparam("who")), ["what"]).execute(db, [("x",)])
+        write(db, Many({"what": sa.Text()}, lambda given: sa.delete(table).where(of(given))), [("x",)])
+
+
+def test_what_is_called_together_is_one_round_trip_on_postgresql(world: World) -> None:
+    names = plain(world)
+    deletes = Many({"who": sa.Text()}, lambda given: sa.delete(table).where(of(given)))
+    renames = Many(
+        {"who": sa.Text(), "to": sa.Text()}, lambda given: sa.update(table).values(host=given("to")).where(of(given))
+    )
+    writes = Writes({"new": new(names), "gone": deletes, "renamed": renames}, together=["new", "gone"])
+    [one, two] = [placed(world.store, names, {**row, "id": f"many {n}"}) for n, row in enumerate(rows(world)[:2])]
+    with world.store.write() as db:
+        write(db, new(names), [one])
+        told = list(writes.execute(db, {"new": [two], "gone": [("many 0",)], "renamed": [("many 1", "a % of it")]}))
+        found = db.execute(sa.select(table.c.id, table.c.host).where(table.c.id.like("many%"))).all()
+    assert told == (["new", "renamed"] if world.store.dialect == "postgresql" else ["new", "gone", "renamed"])
+    assert [tuple(row) for row in found] == [("many 1", "a % of it")]

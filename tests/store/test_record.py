@@ -144,18 +144,10 @@ def test_an_error_at_any_statement_leaves_nothing_of_the_batch(world: World) -> 
     with switched_on(points.append):
         twin.write(like_it)
     ours = [name for name in points if name.startswith("store.record.")]
-    assert ours == [
-        "store.record.locked",
-        "store.record.tasks_locked",
-        "store.record.before_write",
-        "store.record.run_changes",
-        "store.record.journal",
-        "store.record.tasks_gone",
-        "store.record.tasks",
-        "store.record.results",
-        "store.record.undo",
-        "store.record.undo_changes",
-    ]
+    written = ["journal", "run_changes", "tasks_gone", "tasks", "results", "undo", "undo_changes"]
+    # PostgreSQL gets one statement.
+    written = written if world.store.dialect == "sqlite" else ["journal"]
+    assert ours == [f"store.record.{name}" for name in ("locked", "before_write", *written)]
     before = everything(world.store)
     for point in ours:
         with switched_on(f"{point}:1=raise"), pytest.raises(Injected):
