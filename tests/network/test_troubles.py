@@ -22,8 +22,8 @@ STATES: Final = {
     **{state: RAISED.format(state) for state in ("40001", "40P01", "55P03", "08006", "57P03")},
     "57P01": "SELECT pg_terminate_backend(pg_backend_pid())",
 }
-APART: Final = 16
-"""Statements between two troubles: a transaction of a dozen statements must get through within its tries."""
+APART: Final = 8
+"""Statements between two troubles: a transaction of a handful of statements must get through within its tries."""
 RUNS_LEAST: Final = 8
 RUNS_MAX: Final = 60
 OFTEN: Final = 30
