@@ -11,7 +11,7 @@ from typing import Final
 from saga_engine import errors
 from saga_engine.domain.snapshot import Snapshot
 from saga_engine.runtime.incarnation import Incarnation
-from saga_engine.runtime.keeper import Keeper
+from saga_engine.runtime.keeper import FREED_AT_ONCE, Keeper
 from saga_engine.settings import Limits
 from saga_engine.store import claims
 from saga_engine.store.claims import Claimed, Due, Kind, Menu
@@ -34,7 +34,10 @@ WINDOWS: Final = 4
 
 
 class Claiming:
-    """The claims of one incarnation. *mine* answers what this process holds. Used by one thread."""
+    """The claims of one incarnation. Used by one thread.
+
+    *mine* answers what this process holds; *parts*, whether suspects of a definition get processes of their own.
+    """
 
     def __init__(  # noqa: PLR0917  what a life is made of
         self,
@@ -43,6 +46,7 @@ class Claiming:
         me: Incarnation,
         menu: Menu,
         mine: Callable[[], Collection[Lease]],
+        parts: Callable[[int], bool],
         slots: int,
     ) -> None:
         self.due = Due()
@@ -50,7 +54,7 @@ class Claiming:
         self.backlog = False
         """More is due than this worker could take at its last look."""
         self._store, self._limits, self._me, self._menu, self._mine = store, limits, me, menu, mine
-        self._slots = slots
+        self._parts, self._slots = parts, slots
         self._keeper = Keeper(store, me.id, limits.renew_seconds)
         self._next_look = self._next_death = self._next_round = self._next_findings = 0.0
         self._last_look = 0.0
@@ -126,7 +130,7 @@ class Claiming:
         self._sure = self._me.renewals >= self._sure_from
         with self._store.read() as db:
             now = self._store.clock(db)
-            self.due = claims.look(db, self._menu)
+            self.due = claims.look(db, self._served())
         timers, actions = _due(self.due.timers, now), _due(self.due.actions, now)
         taken = self._claim("timer", TIMERS_MAX, timers) if timers else []
         self._timer_taken = bool(timers)
@@ -148,7 +152,7 @@ class Claiming:
         self._next_look = min(self._next_look, self._last_look + gap)
 
     def _actions(self, free: int, due: Sequence[int]) -> list[Claimed]:
-        """Actions of these definitions for the free slots. A suspect runs alone: it may take its neighbours with it."""
+        """Actions of these definitions for the free slots; one that may take its neighbours along runs alone."""
         self._last_claim = monotonic()
         self.backlog = True
         if self._runs_alone():
@@ -190,12 +194,16 @@ class Claiming:
         """
         self._turn += 1
         first, store = self._turn % len(due), self._store
-        menu = replace(self._menu, loaded=(*due[first:], *due[:first]))
+        menu = replace(self._served(), loaded=(*due[first:], *due[:first]))
         try:
             return retrying(store, lambda db: claims.claim(db, self._me.id, menu, kind, limit, store.clock(db)))
         except errors.OutcomeUnknown:
             self._sure_from = self._me.renewals + DOUBT_RENEWALS
             return []
+
+    def _served(self) -> Menu:
+        """The menu, with what can be isolated now."""
+        return replace(self._menu, apart=frozenset(filter(self._parts, self._menu.loaded)))
 
     def _schedule(self, now: datetime) -> None:
         """The next look: when the poll's time has come, or the next thing is due."""
@@ -216,8 +224,10 @@ class Claiming:
         if now < self._next_round and not self._keeper.sees_a_death():
             return
         self._next_round = now + self._poll()
-        if self._keeper.round():
+        if (freed := self._keeper.round()) > 0:
             self.soon()
+        if freed >= FREED_AT_ONCE:  # more may wait: next time, so that others wait for nothing longer than this
+            self._next_round = now
         if now >= self._next_findings:
             self._next_findings = now + FINDINGS_SECONDS
             self._keeper.find()

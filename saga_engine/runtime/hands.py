@@ -124,3 +124,8 @@ class StoreHands(Hands):
         """Free the task: it is known that the process *runner* died with it, one crash more."""
         store, me, lease = self._store, attempt.incarnation, attempt.lease
         retrying(store, lambda db: tasks.release_crashed(db, me, lease, store.clock(db), runner))
+
+    def hand_back(self, attempt: Attempt) -> None:
+        """Free the task, of which nothing has run; nothing is counted."""
+        store, me, lease = self._store, attempt.incarnation, attempt.lease
+        retrying(store, lambda db: tasks.release(db, me, [lease], store.clock(db)))

@@ -13,7 +13,7 @@ from saga_engine.store.connect import Store, retrying
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-FREED_AT_ONCE: Final = 200
+FREED_AT_ONCE: Final = 1_000
 """Tasks freed in one transaction."""
 KEPT: Final = timedelta(days=1)
 """How long the row of an ended incarnation stays, for people to look at."""
@@ -40,7 +40,7 @@ class Keeper:
         return any(row_is_dead(row) for row in self._others)
 
     def round(self) -> int:
-        """End what is dead and free what it held; how many tasks came free."""
+        """End what is dead and free of what it held up to ``FREED_AT_ONCE``; how many tasks came free."""
         with self._store.read() as db:
             now = self._store.clock(db)
             self._others = [row for row in incarnations.living(db) if row.id != self._me]

@@ -40,10 +40,11 @@ def outfit(
     me = Incarnation(door.store, door.limits, runtime_directory(), serves, os.getpid(), mine)
     slots.begin(str(me.life_file))
     menu = Menu(queues, tuple(pins.values()), host())
+    charts = {pins[chart.digest]: chart for chart in door.registry}
     structlog.get_logger().info("worker.began", incarnation=me.id, slots=slots.size)
     return Outfit(
         me,
-        Claiming(door.store, door.limits, me, menu, mine, slots.size),
+        Claiming(door.store, door.limits, me, menu, mine, lambda pin: slots.parts(charts[pin]), slots.size),
         Chaining(door, me),
         Recorder(door, me.id, leases),
         Places(me, menu, lambda: slots.came.put(None)),

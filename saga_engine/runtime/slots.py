@@ -15,6 +15,7 @@ import structlog
 from structlog.contextvars import bind_contextvars
 
 from saga_engine.domain import events as e
+from saga_engine.domain.chart import Chart
 from saga_engine.domain.definition.table import NOTICE_TIMEOUT, Run
 from saga_engine.runtime import executor
 from saga_engine.runtime.attempt import Attempt
@@ -88,12 +89,19 @@ class Slots:
         """Be ready for a life of the worker; its processes will be part of it."""
         self._isolation.begin(life_file)
 
-    def start(self, attempt: Attempt, *, suspect: bool = False) -> None:
-        """Run an attempt, in a process of its own where its saga asks for it, or a worker has died with it."""
+    def parts(self, chart: Chart) -> bool:
+        """Whether an attempt with which a worker has died gets a process of its own, whatever else runs here."""
+        return self._isolation.parts(chart)
+
+    def start(self, attempt: Attempt, *, suspect: bool = False, alone: bool = False) -> None:
+        """Run an attempt, in a process of its own where its saga asks for it, or a worker has died with it.
+
+        A *suspect* that is *alone* here may run on a thread, where there is no process to be had.
+        """
         assert self.free > 0, "an attempt starts only where a slot is free"
         self._running[attempt.lease] = attempt
         self.gathering.began(attempt.lease)
-        process = self._isolation.process(attempt, suspect=suspect)
+        process = self._isolation.process(attempt, suspect=suspect, alone=alone)
         if process is not None:
             self._processes[attempt.lease] = process
         self._threads.submit(partial(self._run, attempt, process))
@@ -144,6 +152,7 @@ class Slots:
     def overdue(self) -> Iterator[e.Report]:
         """Reports of attempts that took too long, and of those that did not end when asked to, one each."""
         now = monotonic()
+        self._isolation.tidy()
         self.kill([lease for lease, hangs_from in self._given_up.items() if hangs_from <= now])
         self.kill([lease for lease, since in self._ending_since.items() if now - since > self._grace])
         for lease, attempt in list(self._running.items()):

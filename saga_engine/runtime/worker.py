@@ -85,8 +85,9 @@ class Worker:
 
     @property
     def _free(self) -> int:
-        """Slots that are free, and not kept for a start in this process."""
-        return self._slots.free - self._places.kept
+        """Slots that are free, and not kept for a start in this process, or for what was claimed and is asked about."""
+        asked = sum(isinstance(report, e.AttemptLost) for report in self._reports)
+        return self._slots.free - self._places.kept - asked
 
     def _mine(self) -> set[Lease]:
         """What this process knows that it holds. Asked by the thread that renews, too."""
@@ -170,7 +171,8 @@ class Worker:
             if task.ending:
                 self._slots.ask_to_end([lease])
             elif self._is_new(task, report) and task.kind in ACTIONS and lease not in held and not run.paused:
-                self._start(run, task)
+                suspect = isinstance(report, e.AttemptLost) and report.task == task.name and report.crashes > 0
+                self._start(run, task, suspect=suspect)
         self._claiming.follow(run, self._recorder.now)
 
     def _is_new(self, task: Task, report: e.Report) -> bool:
@@ -182,14 +184,14 @@ class Worker:
         own = lease == (report.task, report.attempt)
         return (isinstance(report, e.AttemptLost) if own else task.lost_by is None) and not self._slots.knows(lease)
 
-    def _start(self, run: Snapshot, task: Task) -> None:
+    def _start(self, run: Snapshot, task: Task, *, suspect: bool = False) -> None:
         """Run an attempt, if this worker may; else hand it back, not started."""
         hit("runtime.attempt.start")
         attempt = Attempt(run, task, self._door.chart(run), self._me.id)
         if self._stopping or not self._me.trusted or self._slots.free <= 0:
             self._returned.append(attempt.lease)
         else:
-            self._slots.start(attempt, suspect=self._claiming.is_alone(attempt.lease))
+            self._slots.start(attempt, suspect=suspect, alone=self._claiming.is_alone(attempt.lease))
 
     def _arrive(self) -> None:
         """Start the runs that were started in this process and are recorded already leased."""
@@ -235,7 +237,7 @@ class Worker:
                 dead = task.lost_dead or task.lost_by is None
                 self._reports.append(e.AttemptLost(*who, claim.crashes, dead, task.lost_by or "no worker"))
             else:
-                self._start(run, task)
+                self._start(run, task, suspect=claim.crashes > 0)
 
     def _load(self, ids: Sequence[str]) -> None:
         if ids:

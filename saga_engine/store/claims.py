@@ -17,7 +17,11 @@ from saga_engine.store.schema import Moment, definitions, incarnations, tasks
 from saga_engine.store.tasks import lost_to
 
 Kind: TypeAlias = Literal["action", "suspect", "timer"]
-"""What is claimed: actions; one with which a worker has died before, to run alone; timers, which need no slot."""
+"""What is claimed: actions; a suspect that has to run alone; timers, which need no slot."""
+SUSPECTED: Final = 1
+"""A worker has died with the task, and with others maybe: a process of its own keeps it from its neighbours."""
+CONVICTED: Final = 2
+"""It has taken a second process along. It runs alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,12 @@ class Menu:
     queues: tuple[str, ...]
     loaded: tuple[int, ...]
     host: str = ""
+    apart: frozenset[int] = frozenset()
+    """Of these definitions a suspect gets a process of its own, so that others may run beside it."""
+
+    def alone_from(self, definition: int) -> int:
+        """With how many crashes a task of the definition has to run alone."""
+        return CONVICTED if definition in self.apart else SUSPECTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +55,7 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """When the first task of each definition comes due, of those that have one. *suspect*: the first action is one."""
+    """When the first task of each definition comes due, of those that have one. *suspect*: the first is to run alone."""
 
     actions: Mapping[int, datetime] = field(default_factory=dict)
     timers: Mapping[int, datetime] = field(default_factory=dict)
@@ -73,7 +83,7 @@ def look(db: sa.Connection, menu: Menu) -> Due:
     return Due(
         actions=_firsts((row.id, row.action) for row in rows),
         timers=_firsts((row.id, row.timer) for row in rows),
-        suspect=first is not None and first.crashes > 0,
+        suspect=first is not None and first.crashes >= menu.alone_from(first.id),
     )
 
 
@@ -101,7 +111,8 @@ def claim(db: sa.Connection, incarnation: str, menu: Menu, kind: Kind, limit: in
             for definition in [*hungry]:
                 most = min(share, limit - len(found))
                 who = {"me": incarnation, "now": now, "here": menu.host}
-                wanted = {"of_queue": queue, "of_definition": definition, "most": most, **who}
+                alone = menu.alone_from(definition)
+                wanted = {"of_queue": queue, "of_definition": definition, "most": most, "alone_from": alone, **who}
                 rows = sorted(db.execute(_CLAIM[kind], wanted), key=lambda row: row.due_at)
                 found += rows
                 if len(rows) < most:
@@ -115,16 +126,19 @@ def free_ended(db: sa.Connection, now: datetime, limit: int) -> int:
 
     In a transaction of its own, before a claim: together they deadlocked with T2 in a trial.
     """
-    rows = db.execute(_ORPHANS, {"most": limit}).all()
-    if rows:
+    freed = 0
+    while freed < limit and (holder := db.execute(_HOLDER).first()) is not None:
         hit("store.free.before_write")
-        db.execute(_FREE, [_freed(row, now) for row in rows])
-    return len(rows)
+        found = len(db.execute(_FREE, {**_freed(holder, now), "most": limit - freed}).all())
+        if not found:  # somebody else has them in hand
+            break
+        freed += found
+    return freed
 
 
 def orphans(db: sa.Connection) -> bool:
     """Whether an ended incarnation still holds a task. ix_saga_tasks_leased."""
-    return db.execute(_ANY_ORPHAN).first() is not None
+    return db.execute(_HOLDER).first() is not None
 
 
 # One queue and definition at a time: only then do the indexes give the oldest first, without sorting what is due.
@@ -137,8 +151,8 @@ _UNHELD: Final = sa.and_(
 )
 _TIMER: Final[sa.ColumnElement[str]] = sa.literal_column("'timer'")
 _IS: Final[Mapping[Kind, sa.ColumnElement[bool]]] = {
-    "action": sa.and_(tasks.c.kind != _TIMER, tasks.c.crashes == 0),
-    "suspect": sa.and_(tasks.c.kind != _TIMER, tasks.c.crashes > 0),
+    "action": sa.and_(tasks.c.kind != _TIMER, tasks.c.crashes < bindparam("alone_from", type_=sa.Integer)),
+    "suspect": sa.and_(tasks.c.kind != _TIMER, tasks.c.crashes >= bindparam("alone_from", type_=sa.Integer)),
     "timer": tasks.c.kind == _TIMER,
 }
 
@@ -192,7 +206,7 @@ def _freed(row: sa.Row[*tuple[Any, ...]], now: datetime) -> dict[str, Any]:
     """Who ended in order has handed back what was running: the rest was never started, and nobody is missing."""
     crashed = row.ended_how != "released"
     return {
-        "ta": row.name,
+        "of": row.id,
         "crash": int(crashed),
         "now": now,
         "runner": f"{row.host} pid {row.pid}" if crashed else None,
@@ -201,19 +215,25 @@ def _freed(row: sa.Row[*tuple[Any, ...]], now: datetime) -> dict[str, Any]:
 
 
 _ENDED_HOLDER: Final = sa.and_(tasks.c.leased_by.is_not(None), incarnations.c.ended_at.is_not(None))
-_HELD_TASKS: Final = tasks.join(incarnations, incarnations.c.id == tasks.c.leased_by)
-_ANY_ORPHAN: Final = select(tasks.c.name).select_from(_HELD_TASKS).where(_ENDED_HOLDER).limit(sa.literal_column("1"))
 # ix_saga_tasks_leased, then the primary key of saga_incarnations.
-_ORPHANS: Final = (
-    select(tasks.c.name, incarnations.c.host, incarnations.c.pid, incarnations.c.ended_how)
-    .select_from(_HELD_TASKS)
+_HOLDER: Final = (
+    select(incarnations.c.id, incarnations.c.host, incarnations.c.pid, incarnations.c.ended_how)
+    .select_from(tasks.join(incarnations, incarnations.c.id == tasks.c.leased_by))
     .where(_ENDED_HOLDER)
-    .limit(bindparam("most", type_=sa.Integer))
-    .with_for_update(of=tasks, skip_locked=True)
+    .limit(sa.literal_column("1"))
 )
-_FREE: Final = (
+# ix_saga_tasks_leased, then the primary key. A row at a time would take four times as long.
+_ITS_TASKS: Final = (
+    select(tasks.c.name)
+    .where(tasks.c.leased_by == bindparam("of"))
+    .limit(bindparam("most", type_=sa.Integer))
+    .with_for_update(skip_locked=True)
+    .cte("its")
+    .prefix_with("MATERIALIZED", dialect="postgresql")
+)
+_FREE: Final[sa.UpdateBase] = (
     update(tasks)
-    .where(tasks.c.name == bindparam("ta"), tasks.c.leased_by.is_not(None))
+    .where(tasks.c.name.in_(select(_ITS_TASKS.c.name)), tasks.c.leased_by == bindparam("of"))
     .values(
         leased_by=None,
         leased_at=None,
@@ -221,4 +241,5 @@ _FREE: Final = (
         crashes=tasks.c.crashes + bindparam("crash", type_=sa.Integer),
         **lost_to(bindparam("runner", type_=sa.Text), bindparam("dead", type_=sa.Boolean)),
     )
+    .returning(sa.literal_column("1"))  # a driver knows no number of rows for a statement that begins with WITH
 )

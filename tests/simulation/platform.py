@@ -85,7 +85,13 @@ class Isolation:
     def begin(self, life_file: str) -> None:
         pass
 
-    def process(self, attempt: Any, *, suspect: bool) -> None:  # noqa: ARG002  the real one's signature
+    def parts(self, chart: Any) -> bool:  # noqa: ARG002
+        return True
+
+    def tidy(self) -> None:
+        pass
+
+    def process(self, attempt: Any, *, suspect: bool, alone: bool) -> None:  # noqa: ARG002  the real one's signature
         return None
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""An attempt in a process of its own: the same executor, with hands that ask the worker."""
+"""Attempts in a process of their own: the same executor, with hands that ask the worker."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from contextvars import copy_context
 from datetime import timedelta
 from pathlib import Path
 from threading import Lock
@@ -24,6 +25,7 @@ from saga_engine.ledger.connect import open_target
 from saga_engine.runtime import executor
 from saga_engine.runtime.attempt import Attempt
 from saga_engine.runtime.hands import Hands
+from saga_engine.runtime.isolation import linux
 from saga_engine.runtime.isolation.order import Order, read_order
 from saga_engine.runtime.isolation.wire import Wire, WireBroken
 from saga_engine.runtime.registry import Registry
@@ -48,22 +50,29 @@ _KINDS: Final[Mapping[str, type[errors.SagaError]]] = {
 
 
 def main(end: socket.socket, sagas: Registry) -> int:
-    """Run the one attempt that is ordered on the line, and report; the exit code of this process."""
+    """Run the attempts that are ordered on the line, one after the other; the exit code of this process.
+
+    It stays for the next only where it may, and where nothing is left of the one before.
+    """
     wire = Wire(end, ORDER_BYTES_MAX)
     me = os.getpid()
     # What a step forks may run on in our code, but nobody hears it.
     os.register_at_fork(after_in_child=wire.close)
     _log_to(wire)
-    frame = wire.receive()
-    if frame is None:  # the worker has ended, or changed its mind
-        return 0
-    order = read_order(frame)
-    chart = sagas.by_digest(order.run.digest)
-    assert chart is not None, "a worker orders only what the fork server has loaded"
-    hit("runtime.isolation.ordered")
-    report = _report(Attempt(order.run, order.task, chart, order.incarnation), PipeHands(wire, order))
-    if os.getpid() == me:
-        wire.send({"report": None if report is None else codec.dump(report)})
+    hands: PipeHands | None = None
+    stays = True
+    while stays and (frame := wire.receive()) is not None:  # None: the worker has ended, or changed its mind
+        order = read_order(frame)
+        chart = sagas.by_digest(order.run.digest)
+        assert chart is not None, "a worker orders only what the fork server has loaded"
+        hands = hands or PipeHands(wire, order)
+        hands.begin()
+        hit("runtime.isolation.ordered")
+        report = copy_context().run(_report, Attempt(order.run, order.task, chart, order.incarnation), hands)
+        if os.getpid() != me:
+            return 0
+        stays = order.stays and not hands.is_asking and linux.has_nothing_below()
+        wire.send({"report": None if report is None else codec.dump(report), "stays": stays})
         hit("runtime.isolation.reported")
         _flush()
     return 0
@@ -84,6 +93,12 @@ class PipeHands(Hands):
         super().__init__(targets, order.store_uuid, order.result_bytes_max, Exports.model_validate(order.exports))
         self._wire = wire
         self._asking = Lock()
+        self.is_asking = False
+        """A question has got no answer, which may come yet."""
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget what was known of an attempt before."""
         self._cancelled = False
         self._counts = True
         self._looked_at = self._heard_at = 0.0
@@ -144,8 +159,10 @@ class PipeHands(Hands):
             raise errors.StoreUnreachable("this process was forked by a step: ask in the step's own")
         try:
             with self._asking:
+                self.is_asking = True
                 self._wire.send({"ask": question, "with": given})
                 answer = self._wire.receive()
+                self.is_asking = False
         except WireBroken as broken:
             raise errors.StoreUnreachable(f"the worker does not answer: {broken}") from None
         if answer is None:

@@ -53,6 +53,18 @@ def children() -> list[int]:
     return found
 
 
+def has_nothing_below() -> bool:
+    """Whether this process has one thread and no child, and its parent no child but it; False where nobody tells."""
+    me, parent = os.getpid(), os.getppid()
+    try:
+        threads = os.listdir("/proc/self/task")
+        below = Path(f"/proc/{me}/task/{me}/children").read_text()
+        beside = Path(f"/proc/{parent}/task/{parent}/children").read_text()
+    except OSError:
+        return False
+    return (threads, below.split(), beside.split()) == ([str(me)], [], [str(me)])
+
+
 def die_first() -> None:
     """Let the kernel, when it is out of memory, end this process and not the worker or the database beside it."""
     with suppress(OSError):

@@ -24,9 +24,11 @@ class Order(Value):
     exports: dict[str, Any]
     """The settings of that name, as JSON."""
     lease_seconds: float
+    stays: bool
+    """The process may take another order afterwards."""
 
 
-def order_of(attempt: Attempt, hands: Hands, lease_seconds: float) -> Frame:
+def order_of(attempt: Attempt, hands: Hands, lease_seconds: float, *, stays: bool) -> Frame:
     """The order for *attempt*."""
     order = Order(
         attempt.run,
@@ -36,6 +38,7 @@ def order_of(attempt: Attempt, hands: Hands, lease_seconds: float) -> Frame:
         hands.result_bytes_max,
         hands.exports.model_dump(mode="json"),
         lease_seconds,
+        stays,
     )
     frame: Frame = to_builtins(order)
     return frame

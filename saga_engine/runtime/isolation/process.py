@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import signal
-import socket
-from contextlib import ExitStack, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from math import inf
-from selectors import EVENT_READ, DefaultSelector
+from threading import Lock
 from time import monotonic
-from typing import Final
+from typing import ClassVar, Final, TypeAlias
 
 import structlog
 
@@ -20,88 +20,96 @@ from saga_engine.runtime import executor
 from saga_engine.runtime.attempt import Attempt
 from saga_engine.runtime.hands import StoreHands
 from saga_engine.runtime.isolation.desk import Desk
-from saga_engine.runtime.isolation.forks import Forks
+from saga_engine.runtime.isolation.lines import Lines
 from saga_engine.runtime.isolation.order import order_of
-from saga_engine.runtime.isolation.warden import CONTROL_BYTES_MAX, Terms
-from saga_engine.runtime.isolation.wire import Frame, Wire, WireBroken, pair
+from saga_engine.runtime.isolation.spares import Spares
+from saga_engine.runtime.isolation.wire import Frame, Wire, WireBroken
 from saga_engine.runtime.life import host
 
+Fork: TypeAlias = Callable[[], Lines]
 EXIT_SECONDS: Final = 1.0
 """How long a process may live on that has reported, or has closed its line to the worker."""
-FRAME_ROOM: Final = 4
-"""A result as JSON within JSON, everything in it escaped, is at most so many times as long."""
-FRAME_BYTES_MIN: Final = 1024 * 1024
+NOT_BEGUN: Final = "it was asked to end before it had begun"
 
 
 class Process:
     """``run`` in a thread of the worker's; ``kill`` from any."""
 
-    def __init__(self, attempt: Attempt, hands: StoreHands, forks: Forks, terms: Terms, lease_seconds: float) -> None:
-        self._attempt, self._hands = attempt, hands
+    stays: ClassVar = False
+    """Whether the process may take another attempt when this one has ended."""
+
+    def __init__(self, attempt: Attempt, hands: StoreHands, fork: Fork, lease_seconds: float) -> None:
+        self._attempt, self._hands, self._fork, self._lease_seconds = attempt, hands, fork, lease_seconds
         attempt.started = attempt.heard = inf
-        self._forks, self._terms, self._lease_seconds = forks, terms, lease_seconds
-        self._control: socket.socket | None = None
+        self._holding = Lock()
+        self._lines: Lines | None = None
+        """While it is this attempt's."""
         self._killed_for = ""
-        self._pid = 0
-        self._ended: int | None = None
-        self._failed = ""
-        """Why its warden could not start it."""
         self._said: list[e.Report | None] = []
         """The report, when it has come."""
+        self._stayed = False
 
     def kill(self, reason: str) -> None:
         """Have the process ended, and all that it has started. Returns at once; ``run`` then returns soon."""
-        self._killed_for = self._killed_for or reason
-        if self._control is not None:
-            with suppress(OSError):  # it is over, or about to be
-                self._control.shutdown(socket.SHUT_WR)
+        with self._holding:
+            self._killed_for = self._killed_for or reason
+            if self._lines is not None:
+                self._lines.kill()
 
     def run(self) -> e.Report | None:
         """Run the attempt to its end, when nothing of it lives any more. None: nobody is to be told."""
-        with ExitStack() as ends:
-            try:
-                lines = self._begin(ends)
-            except (errors.IsolationFailed, OSError) as error:
-                return self._not_started(error)
-            if lines is not None:
-                self._serve(*lines)
-        if self._failed:
-            return self._not_started(errors.IsolationFailed(saga=self._attempt.chart.name, problem=self._failed))
-        return self._said[0] if self._said else self._died()
-
-    def _begin(self, ends: ExitStack) -> tuple[Wire, Wire] | None:
-        """Have it forked, and give it its order; its line and its warden's. None where it was killed before."""
-        self._control, wardens = (ends.enter_context(end) for end in pair())
-        ours, childs = (ends.enter_context(end) for end in pair())
-        if self._killed_for:
-            return None
         hit("runtime.isolation.before_fork")
-        self._forks.fork(self._attempt.chart, self._terms, wardens, childs)
-        self._attempt.started = self._attempt.heard = monotonic()
-        wardens.close()
-        childs.close()
-        wire = Wire(ours, max(FRAME_BYTES_MIN, FRAME_ROOM * self._hands.result_bytes_max))
-        with suppress(WireBroken):  # it has ended already: its warden tells how
-            wire.send(order_of(self._attempt, self._hands, self._lease_seconds))
-        return wire, Wire(self._control, CONTROL_BYTES_MAX)
+        try:
+            lines = self._take()
+        except (errors.IsolationFailed, OSError) as error:
+            return self._not_started(error)
+        if lines is None:
+            return self._not_begun()
+        with self._holding:
+            self._lines = lines
+        try:
+            self._begin(lines)
+            self._serve(lines)
+        finally:
+            with self._holding:  # from now on a kill is meant for nobody
+                self._lines = None
+            self._leave(lines)
+        if lines.failed:
+            return self._not_started(errors.IsolationFailed(saga=self._attempt.chart.name, problem=lines.failed))
+        return self._said[0] if self._said else self._died(lines)
 
-    def _serve(self, wire: Wire, control: Wire) -> None:
-        """Answer what it asks, until its warden says that it has ended."""
+    def _take(self) -> Lines | None:
+        """A process for it; None where it is to end before it has begun."""
+        return None if self._killed_for else self._fork()
+
+    def _leave(self, lines: Lines) -> None:
+        """It has no use for the process any more."""
+        lines.close()
+
+    def _begin(self, lines: Lines) -> None:
+        """Give it its order."""
+        if self._killed_for:  # while it was forked
+            lines.kill()
+        self._attempt.started = self._attempt.heard = monotonic()
+        with suppress(WireBroken):  # it has ended already: its warden tells how
+            lines.wire.send(order_of(self._attempt, self._hands, self._lease_seconds, stays=self.stays))
+
+    def _serve(self, lines: Lines) -> None:
+        """Answer what it asks, until its warden says that it has ended, or it is ready for another attempt."""
         desk = Desk(self._attempt, self._hands)
         until: float | None = None
-        with DefaultSelector() as lines:
-            lines.register(wire, EVENT_READ)
-            lines.register(control, EVENT_READ)
-            while True:
-                ready = [key.fileobj for key, _ in lines.select(None if until is None else until - monotonic())]
-                if wire in ready and not self._hear(wire, desk):
-                    lines.unregister(wire)
-                    until = monotonic() + EXIT_SECONDS
-                if control in ready and self._over(control):
+        while True:
+            asks, ends = lines.ready(None if until is None else until - monotonic())
+            if asks and not self._hear(lines.wire, desk):
+                if self._stayed:
                     return
-                if until is not None and monotonic() >= until:
-                    self.kill("its process closed its line to the worker, lived on, and was killed")
-                    until = None
+                lines.hear_no_more()
+                until = monotonic() + EXIT_SECONDS
+            if ends and lines.over():
+                return
+            if until is not None and monotonic() >= until:
+                self.kill("its process closed its line to the worker, lived on, and was killed")
+                until = None
 
     def _hear(self, wire: Wire, desk: Desk) -> bool:
         """Take what it says; False where no more is to be expected."""
@@ -110,6 +118,7 @@ class Process:
             for frame in frames:
                 if "report" in frame:
                     self._said = [self._report(frame)]
+                    self._stayed = self.stays and frame.get("stays") is True and not wire.has_more()
                     return False
                 answer = desk.answer(frame)
                 if answer is not None:
@@ -136,28 +145,15 @@ class Process:
     def _is_mine(self, report: e.ActionSucceeded | e.ActionFailed) -> bool:
         return (report.task, report.attempt, report.incarnation) == self._attempt.who
 
-    def _over(self, control: Wire) -> bool:
-        """Hear the warden; True when all has ended, or it has ended itself."""
-        try:
-            frames, goes_on = control.arrived()
-        except WireBroken:
-            return True
-        for frame in frames:
-            self._failed = frame.get("failed", "")
-            self._pid = frame.get("pid", self._pid)
-            if "pid" in frame:
-                structlog.get_logger().info("attempt.isolated", task=self._attempt.task.name, pid=self._pid)
-            if "ended" in frame:
-                self._ended = frame["ended"]
-                if not frame["clean"]:
-                    structlog.get_logger().warning("attempt.left_processes", task=self._attempt.task.name)
-        return not goes_on
-
-    def _died(self) -> e.Report | None:
+    def _died(self, lines: Lines) -> e.Report | None:
         """No report will come."""
-        text = self._killed_for or _how(self._ended)
-        structlog.get_logger().warning("attempt.died", task=self._attempt.task.name, pid=self._pid, reason=text)
+        text = self._killed_for or _how(lines.ended)
+        structlog.get_logger().warning("attempt.died", task=self._attempt.task.name, pid=lines.pid, reason=text)
         return e.ActionFailed(*self._attempt.who, text)
+
+    def _not_begun(self) -> e.Report | None:
+        """Nobody wanted it any more, before it had a process."""
+        return None if self._attempt.gone else e.ActionFailed(*self._attempt.who, self._killed_for or NOT_BEGUN)
 
     def _not_started(self, error: errors.IsolationFailed | OSError) -> e.Report | None:
         """Nothing of it ran: it is tried again, and nothing is counted."""
@@ -166,15 +162,15 @@ class Process:
 
 
 class SuspectProcess(Process):
-    """A task that runs on a thread, until a worker has died with it."""
+    """A task that runs on a thread, until a worker has died with it. This worker runs nothing else meanwhile."""
 
-    def _died(self) -> e.Report | None:
+    def _died(self, lines: Lines) -> e.Report | None:
         """As when a worker died with it; where the store is away the renewals hand it back, and this is not counted."""
-        report = super()._died()
+        report = super()._died(lines)
         if self._killed_for:
             return report
         with suppress(*executor.STORE_AWAY):
-            self._hands.crashed(self._attempt, f"{host()} pid {self._pid}: {_how(self._ended)}")
+            self._hands.crashed(self._attempt, f"{host()} pid {lines.pid}: {_how(lines.ended)}")
         return None
 
     def _not_started(self, error: errors.IsolationFailed | OSError) -> e.Report | None:
@@ -182,6 +178,39 @@ class SuspectProcess(Process):
         super()._not_started(error)
         self._attempt.started = self._attempt.heard = monotonic()
         return executor.run(self._attempt, self._hands)
+
+
+class SparedProcess(SuspectProcess):
+    """One that others run beside: in a process that one after the other has to itself, and never on a thread."""
+
+    stays: ClassVar = True
+
+    def __init__(  # noqa: PLR0917  as the others, and where it has its process from
+        self, attempt: Attempt, hands: StoreHands, fork: Fork, lease_seconds: float, spares: Spares, key: str
+    ) -> None:
+        super().__init__(attempt, hands, fork, lease_seconds)
+        self._spares, self._key = spares, key
+
+    def _take(self) -> Lines | None:
+        return self._spares.take(self._key, self._fork, self._is_wanted)
+
+    def _is_wanted(self) -> bool:
+        return not (self._attempt.ends or self._attempt.gone or self._killed_for)
+
+    def _leave(self, lines: Lines) -> None:
+        if self._stayed:
+            self._spares.give(self._key, lines)
+        else:
+            self._spares.lost(self._key)
+            lines.close()
+
+    def _not_started(self, error: errors.IsolationFailed | OSError) -> e.Report | None:
+        """Handed back, to be claimed by a worker that runs nothing beside it."""
+        Process._not_started(self, error)
+        self._spares.refuse(self._key)
+        with suppress(*executor.STORE_AWAY):
+            self._hands.hand_back(self._attempt)
+        return None
 
 
 def _how(ended: int | None) -> str:

@@ -85,6 +85,18 @@ class Wire:
         goes_on = self._read()
         return list(self._frames()), goes_on
 
+    def has_more(self) -> bool:
+        """Whether something has come that nobody has heard yet."""
+        if self._buffer:
+            return True
+        try:
+            self._end.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except (OSError, ValueError):
+            pass
+        return True
+
     def hang_up(self) -> None:
         """End the line for everybody who has it open, here and there."""
         with suppress(OSError):
