@@ -55,7 +55,10 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """When the first task of each definition comes due, of those that have one. *suspect*: the first is to run alone."""
+    """When the first task of each definition comes due, of those that have one.
+
+    *suspect*: the first action of all is one that has to run alone.
+    """
 
     actions: Mapping[int, datetime] = field(default_factory=dict)
     timers: Mapping[int, datetime] = field(default_factory=dict)

@@ -39,8 +39,9 @@ def test_a_step_that_kills_its_worker_dies_alone_from_then_on_and_is_parked_at_t
         project.check_journal(one)
 
 
-def test_after_the_first_death_a_suspect_runs_alone(project_of: Projects, store: str) -> None:
-    """In a process of its own it harms nobody; but nobody knows, so nothing else begins meanwhile."""
+def test_after_the_first_death_a_suspect_takes_its_own_process_along_and_after_the_second_it_runs_alone(
+    project_of: Projects, store: str
+) -> None:
     project = project_of(store, store)
     run = project.start("holding", how="dies")
     assert project.worker(concurrency=4).ended() == "killed"
@@ -51,9 +52,25 @@ def test_after_the_first_death_a_suspect_runs_alone(project_of: Projects, store:
     attempts = [line["attempt"] for line in project.lines() if line["run"] in neighbours]
     assert (lost, attempts) == ([], [1] * NEIGHBOURS)
     assert project.booked() == dict.fromkeys(neighbours, GOING)
-    last_death = max(line["at"] for line in project.lines() if line["run"] == run)
-    first_neighbour = min(line["at"] for line in project.lines() if line["run"] in neighbours)
-    assert last_death < first_neighbour
+
+
+def test_workers_that_are_killed_while_others_recover_count_no_innocent_to_the_end(
+    project_of: Projects, store: str
+) -> None:
+    """Two kills in the middle of everything, with a poison among it: it alone is set aside."""
+    project = project_of(store, store)
+    poison = project.start("holding", how="dies")
+    runs = [project.start("trip", slow_seconds=0.1) for _ in range(2 * NEIGHBOURS)]
+    assert project.worker(concurrency=len(runs) + 1).ended() == "killed"
+    second = project.worker(concurrency=len(runs))
+    project.seen(poison, 2)
+    second.kill()
+    assert project.worker(concurrency=len(runs), until_idle=True).ended() == "exit 0"
+    project.parked(poison, "W24")
+    assert [project.engine.get(run).state for run in runs] == ["BOOKED"] * len(runs)
+    assert project.booked() == dict.fromkeys(runs, GOING)
+    for one in [poison, *runs]:
+        project.check_journal(one)
 
 
 def test_a_suspect_that_did_not_kill_its_worker_is_cleared_by_its_success(project_of: Projects, store: str) -> None:

@@ -41,7 +41,7 @@ class Isolation:
     def begin(self, life_file: str) -> None:
         """Be ready for a life of the worker: processes begun from now on are part of it."""
         self._terms = Terms(life_file, self._limits.memory_mib)
-        self._spares.tidy(idle_seconds=0.0)
+        self._spares.tidy(everything=True)
         wanted = [chart for chart in self._known if asks_for_it(chart)]
         if wanted:
             self._forks.begin()

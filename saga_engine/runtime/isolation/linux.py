@@ -57,7 +57,7 @@ def has_nothing_below() -> bool:
     """Whether this process has one thread and no child, and its parent no child but it; False where nobody tells."""
     me, parent = os.getpid(), os.getppid()
     try:
-        threads = os.listdir("/proc/self/task")
+        threads = [thread.name for thread in Path("/proc/self/task").iterdir()]
         below = Path(f"/proc/{me}/task/{me}/children").read_text()
         beside = Path(f"/proc/{parent}/task/{parent}/children").read_text()
     except OSError:

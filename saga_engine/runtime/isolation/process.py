@@ -157,8 +157,11 @@ class Process:
 
     def _not_started(self, error: errors.IsolationFailed | OSError) -> e.Report | None:
         """Nothing of it ran: it is tried again, and nothing is counted."""
-        structlog.get_logger().warning("attempt.not_isolated", task=self._attempt.task.name, reason=str(error))
+        self._say_not_started(error)
         return e.ActionFailed(*self._attempt.who, executor.told(error), busy=True)
+
+    def _say_not_started(self, error: errors.IsolationFailed | OSError) -> None:
+        structlog.get_logger().warning("attempt.not_isolated", task=self._attempt.task.name, reason=str(error))
 
 
 class SuspectProcess(Process):
@@ -175,7 +178,7 @@ class SuspectProcess(Process):
 
     def _not_started(self, error: errors.IsolationFailed | OSError) -> e.Report | None:
         """It takes its chance with this worker, as it did before."""
-        super()._not_started(error)
+        self._say_not_started(error)
         self._attempt.started = self._attempt.heard = monotonic()
         return executor.run(self._attempt, self._hands)
 
@@ -206,7 +209,7 @@ class SparedProcess(SuspectProcess):
 
     def _not_started(self, error: errors.IsolationFailed | OSError) -> e.Report | None:
         """Handed back, to be claimed by a worker that runs nothing beside it."""
-        Process._not_started(self, error)
+        self._say_not_started(error)
         self._spares.refuse(self._key)
         with suppress(*executor.STORE_AWAY):
             self._hands.hand_back(self._attempt)

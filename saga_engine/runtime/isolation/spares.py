@@ -80,9 +80,9 @@ class Spares:
             self._there[key] -= 1
             self._changed.notify()
 
-    def tidy(self, idle_seconds: float = IDLE_SECONDS) -> None:
-        """Let those end that nobody has needed for so long."""
-        since = monotonic() - idle_seconds
+    def tidy(self, *, everything: bool = False) -> None:
+        """Let those end that nobody has needed for a while; or *everything* that is idle."""
+        since = monotonic() - (0.0 if everything else IDLE_SECONDS)
         with self._changed:
             old = [(key, one) for key, idle in self._idle.items() for one in idle if one[0] <= since]
             for key, one in old:
@@ -94,7 +94,7 @@ class Spares:
     def close(self) -> None:
         """Let all end; one that comes back later ends then."""
         self._closed = True
-        self.tidy(idle_seconds=0.0)
+        self.tidy(everything=True)
 
     def _idle_one(self, key: str) -> Lines | None:
         """The one that was needed last, so that those that are not needed end; not one that has died meanwhile."""
