@@ -29,6 +29,8 @@ DEATH_SECONDS: Final = 0.1
 FINDINGS_SECONDS: Final = 10.0
 HINT_SECONDS: Final = 0.05
 """Between two looks for which there was a guess only: on SQLite a worker hears its own commits, too."""
+LIVE_TURNS: Final = 4
+"""While there are many of a dead worker's tasks to take, one claim of so many begins with those of the living."""
 WINDOWS: Final = 4
 """Of so many leases a worker keeps its free slots free for one, where it sees a suspect that has to run alone."""
 
@@ -58,6 +60,7 @@ class Claiming:
         self._keeper = Keeper(store, me.id, limits.renew_seconds)
         self._next_look = self._next_death = self._next_round = self._next_findings = 0.0
         self._last_look = 0.0
+        self._more_to_free = False
         self._guessed, self._said = Flag(), Flag()
         self._last_claim = 0.0
         self._timer_taken = True
@@ -115,6 +118,8 @@ class Claiming:
         wanted = self._next_look
         if self._starves(free):
             wanted = min(wanted, self._last_claim + GAP_SECONDS)
+        if self._more_to_free and not self.backlog:
+            return 0.0
         return max(0.0, min(wanted, self._next_round) - monotonic())
 
     def claim(self, free: int) -> list[Claimed] | None:
@@ -164,9 +169,15 @@ class Claiming:
                 return []
         else:
             self._holds_back_until = 0.0
-        taken = self._claim("action", free, due) if free > 0 else []
+        taken = self._shared(free, due) if free > 0 else []
         self.backlog = len(taken) >= free
         return taken
+
+    def _shared(self, free: int, due: Sequence[int]) -> list[Claimed]:
+        """The oldest, which are what a dead worker held; some claims begin with what no worker has died with."""
+        turn = self.due.recovering and self._turn % LIVE_TURNS == 0
+        taken = self._claim("action", free, due, apart=False) if turn else []
+        return taken + (self._claim("action", free - len(taken), due) if len(taken) < free else [])
 
     def _suspect(self, due: Sequence[int]) -> list[Claimed]:
         taken = self._claim("suspect", 1, due)
@@ -187,14 +198,15 @@ class Claiming:
             self._alone = None
         return self._alone is not None
 
-    def _claim(self, kind: Kind, limit: int, due: Sequence[int]) -> list[Claimed]:
+    def _claim(self, kind: Kind, limit: int, due: Sequence[int], *, apart: bool = True) -> list[Claimed]:
         """T1, each time with another of the *due* definitions first: where one slot is free, they take it in turn.
 
         After an unknown outcome nothing was claimed, for all we know: the renewals hand it back.
         """
         self._turn += 1
         first, store = self._turn % len(due), self._store
-        menu = replace(self._served(), loaded=(*due[first:], *due[:first]))
+        served = self._served() if apart else self._menu
+        menu = replace(served, loaded=(*due[first:], *due[:first]))
         try:
             return retrying(store, lambda db: claims.claim(db, self._me.id, menu, kind, limit, store.clock(db)))
         except errors.OutcomeUnknown:
@@ -218,16 +230,17 @@ class Claiming:
 
     def _keep_house(self) -> None:
         now = monotonic()
-        if now < min(self._next_death, self._next_round):
+        more = self._more_to_free and not self.backlog
+        if now < min(self._next_death, self._next_round) and not more:
             return
         self._next_death = now + DEATH_SECONDS
-        if now < self._next_round and not self._keeper.sees_a_death():
+        if now < self._next_round and not more and not self._keeper.sees_a_death():
             return
         self._next_round = now + self._poll()
         if (freed := self._keeper.round()) > 0:
             self.soon()
-        if freed >= FREED_AT_ONCE:  # more may wait: next time, so that others wait for nothing longer than this
-            self._next_round = now
+        # The rest when these have been taken, or at the next poll: others wait for no more than that.
+        self._more_to_free = freed >= FREED_AT_ONCE
         if now >= self._next_findings:
             self._next_findings = now + FINDINGS_SECONDS
             self._keeper.find()

@@ -58,7 +58,7 @@ class Recorder:
         self._incarnation = incarnation
         self._leases = leases
         self.now = datetime.min.replace(tzinfo=UTC)
-        """The database's clock at the last batch."""
+        """The database's clock at the last batch, or when runs were read last."""
 
     def record(self, batch: Sequence[tuple[Snapshot, e.Report]]) -> Outcome:
         """Record a batch, at most one report for each run.
@@ -76,9 +76,14 @@ class Recorder:
         each = [self.record([one]) for one in batch]
         return Outcome([x for one in each for x in one.done], [x for one in each for x in one.moved])
 
+    def says_nothing(self, run: Snapshot, lost: e.AttemptLost) -> bool:
+        """Whether nothing follows from *lost* for a run that was read since its task was claimed: it may begin."""
+        return not decide(self._door.chart(run), run, lost, self.now, self._door.budget).commands
+
     def fresh(self, ids: Sequence[str]) -> dict[str, Snapshot]:
         """The runs as they stand."""
         with self._door.store.read() as db:
+            self.now = self._door.store.clock(db)
             return runs.load(db, ids)
 
     def _together(self, batch: Sequence[tuple[Snapshot, e.Report]]) -> Outcome:

@@ -211,7 +211,7 @@ class Worker:
 
     def _leases(self, run: Snapshot, head: Task) -> bool:
         """Whether the next task of a run is recorded already leased to this worker."""
-        may = not (self._stopping or self._claiming.holds_back)
+        may = not (self._stopping or self._claiming.holds_back or self._claiming.due.recovering)
         return may and self._chaining.goes_on(run, head, backlog=self._claiming.backlog)
 
     def _claim(self) -> None:
@@ -235,7 +235,11 @@ class Worker:
                 self._reports.append(e.TimerFired(*who))
             elif task.lost_by or task.ending or run.paused:
                 dead = task.lost_dead or task.lost_by is None
-                self._reports.append(e.AttemptLost(*who, claim.crashes, dead, task.lost_by or "no worker"))
+                lost = e.AttemptLost(*who, claim.crashes, dead, task.lost_by or "no worker")
+                if self._recorder.says_nothing(run, lost):
+                    self._start(run, task, suspect=claim.crashes > 0)
+                else:
+                    self._reports.append(lost)
             else:
                 self._start(run, task, suspect=claim.crashes > 0)
 

@@ -57,12 +57,14 @@ class Claimed:
 class Due:
     """When the first task of each definition comes due, of those that have one.
 
-    *suspect*: the first action of all is one that has to run alone.
+    *suspect*: the first action of all is one that has to run alone. *recovering*: that of some definition is one with
+    which a worker has died, and which gets a process of its own.
     """
 
     actions: Mapping[int, datetime] = field(default_factory=dict)
     timers: Mapping[int, datetime] = field(default_factory=dict)
     suspect: bool = False
+    recovering: bool = False
 
     @property
     def action(self) -> datetime | None:
@@ -87,6 +89,7 @@ def look(db: sa.Connection, menu: Menu) -> Due:
         actions=_firsts((row.id, row.action) for row in rows),
         timers=_firsts((row.id, row.timer) for row in rows),
         suspect=first is not None and first.crashes >= menu.alone_from(first.id),
+        recovering=any(0 < (row.crashes or 0) < menu.alone_from(row.id) for row in rows),
     )
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -67,6 +68,10 @@ def begun(folder: Path, run: str, attempt: int = 2) -> int:
     return int(file.read_text())
 
 
+def gone(process: int) -> bool:
+    return not Path(f"/proc/{process}").exists()
+
+
 def lost(engine: Engine, run: str) -> list[str]:
     return [line.kind for line in engine.history(run) if line.kind in ("AttemptLost", "ActionFailed")]
 
@@ -126,7 +131,7 @@ def test_one_that_died_while_it_waited_is_nobodys_fault(engine: Engine, tmp_path
             plays.until(done(engine, [run]))
             child = begun(tmp_path, run)
             os.kill(child, signal.SIGKILL)
-            plays.until(lambda file=Path(f"/proc/{child}"): not file.exists())
+            plays.until(partial(gone, child))
     assert [first(engine, run)[1] for run in runs] == [2, 2]
 
 
