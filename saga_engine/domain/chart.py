@@ -21,6 +21,11 @@ from saga_engine.domain.snapshot import Snapshot
 from saga_engine.domain.values import Ending
 from saga_engine.errors import DefinitionError
 
+SUSPECTED: Final = 1
+"""So many processes have died with a task that may have nothing to do with it: it runs in one of its own."""
+CONVICTED: Final = 2
+"""So many, the last of which it had to itself: it runs with nothing beside it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:

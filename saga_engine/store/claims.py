@@ -12,16 +12,13 @@ from typing import Any, Final, Literal, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy import bindparam, select, update
 
+from saga_engine.domain.chart import CONVICTED, SUSPECTED
 from saga_engine.failpoints import hit
 from saga_engine.store.schema import Moment, definitions, incarnations, tasks
 from saga_engine.store.tasks import lost_to
 
 Kind: TypeAlias = Literal["action", "suspect", "timer"]
 """What is claimed: actions; a suspect that has to run alone; timers, which need no slot."""
-SUSPECTED: Final = 1
-"""A worker has died with the task, and with others maybe: a process of its own keeps it from its neighbours."""
-CONVICTED: Final = 2
-"""It has taken a second process along. It runs alone."""
 
 
 @dataclass(frozen=True, slots=True)

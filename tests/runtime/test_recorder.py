@@ -197,6 +197,16 @@ def test_what_is_not_due_is_no_action_or_belongs_to_a_paused_run_is_not_even_off
     assert [run.state for run in desk.runs()] == ["ONE", "TWO"]
 
 
+def test_nothing_follows_from_the_loss_of_what_may_simply_begin_again(desk: Desk) -> None:
+    run, *_ = desk.runs()
+    head = run.head()
+    assert head is not None
+    lost = e.AttemptLost(head.name, head.attempt, ME, crashes=1, known_dead=True, runner="db-1 pid 7")
+    assert desk.recorder.says_nothing(run, lost)
+    assert not desk.recorder.says_nothing(run, replace(lost, crashes=3))
+    assert desk.runs()[0] == run
+
+
 def test_the_clock_of_the_last_batch_is_kept(desk: Desk) -> None:
     assert desk.recorder.now.year == 1
     desk.record('{"n":1}', '{"n":2}', '{"n":3}')

@@ -111,6 +111,17 @@ def test_suspects_run_at_once_beside_what_is_none(engine: Engine, tmp_path: Path
     assert {first(engine, run)[0] for run in runs} == processes
 
 
+def test_what_no_worker_has_died_with_gets_its_turn_among_many_that_begin_again(engine: Engine, tmp_path: Path) -> None:
+    runs = suspects(engine, *["returns"] * 40, folder=tmp_path)
+    engine.start("suspected", {"folder": str(tmp_path)})
+    engine.work(concurrency=1, until_idle=True)
+    begun = sorted(tmp_path.iterdir(), key=lambda file: file.stat().st_mtime_ns)
+    assert len(begun) == len(runs) + 1
+    [turn] = [number for number, file in enumerate(begun) if file.suffix == ".1"]
+    assert turn < len(runs) / 2
+    assert sum(file.suffix == ".2" for file in begun[: len(runs) // 2]) == len(runs) // 2 - 1
+
+
 def test_a_process_that_is_killed_from_outside_costs_its_own_attempt_alone(engine: Engine, tmp_path: Path) -> None:
     runs = suspects(engine, *["waits once"] * 3, folder=tmp_path)
     with working(engine, concurrency=3):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -206,6 +207,23 @@ def test_a_task_that_a_worker_died_with_is_claimed_only_as_a_suspect(world: Worl
     world.end("dead")
     assert world.claim("action") == []
     assert [claimed.crashes for claimed in world.claim("suspect")] == [1]
+
+
+def test_one_that_gets_a_process_of_its_own_is_claimed_with_the_others_until_a_second_crash(world: World) -> None:
+    world.claim()
+    world.end("dead")
+    world.menu = replace(world.menu, apart=frozenset(world.menu.loaded))
+    with world.store.read() as db:
+        found = claims.look(db, world.menu)
+    assert (found.suspect, found.recovering) == (False, True)
+    assert world.claim("suspect") == []
+    assert [claimed.crashes for claimed in world.claim("action")] == [1]
+    world.end("dead")
+    with world.store.read() as db:
+        found = claims.look(db, world.menu)
+    assert (found.suspect, found.recovering) == (True, False)
+    assert world.claim("action") == []
+    assert [claimed.crashes for claimed in world.claim("suspect")] == [2]
 
 
 @pytest.mark.parametrize("made_url", ["postgresql"], indirect=True)

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Final
 
+from saga_engine.domain.chart import CONVICTED
 from saga_engine.domain.snapshot import Task
 from saga_engine.domain.whys import offers
 from saga_engine.domain.whys.held import elsewhere, failures, see_workers, start_worker, times
@@ -50,10 +51,14 @@ def _for_a_worker(view: View, task: Task, since: str) -> Cause:
 
 
 def _has_room(view: View, task: Task, worker: Worker) -> bool:
-    """A timer needs no slot; a task that has brought a worker down needs one that holds nothing else."""
+    """A timer needs no slot; a task that two processes have died with needs a worker that holds nothing else."""
     if task.kind == "timer":
         return True
-    return worker.busy == 0 if view.attempt(task).crashes else worker.busy < worker.slots
+    return worker.busy == 0 if _runs_alone(view, task) else worker.busy < worker.slots
+
+
+def _runs_alone(view: View, task: Task) -> bool:
+    return view.attempt(task).crashes >= CONVICTED
 
 
 def _all_busy(view: View, task: Task, since: str, fit: list[Worker]) -> Cause:
@@ -62,8 +67,8 @@ def _all_busy(view: View, task: Task, since: str, fit: list[Worker]) -> Cause:
         *failures(view, task),
     )
     helps = (start_worker(view), see_workers("a slot comes free when an attempt ends"))
-    if view.attempt(task).crashes:
-        sentence = f"{since}; it brought a worker down, so it needs an idle one, and none is"
+    if _runs_alone(view, task):
+        sentence = f"{since}; it brought two processes down, so it needs an idle worker: none is"
         return Cause("W02", "an idle worker", sentence, lines, helps)
     slots = sum(worker.slots for worker in fit)
     sentence = f"{since}, and all {counted(slots, 'slot')} of {counted(len(fit), 'worker')} are busy"
