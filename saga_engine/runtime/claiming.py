@@ -55,7 +55,10 @@ class Claiming:
         """What the last look found, less what was taken."""
         self.backlog = False
         """More is due than this worker could take at its last look."""
-        self._store, self._limits, self._me, self._menu, self._mine = store, limits, me, menu, mine
+        self.recovers = False
+        """What a dead worker held comes first."""
+        self._store, self._limits, self._me, self._mine = store, limits, me, mine
+        self._menu = self._served = menu
         self._parts, self._slots = parts, slots
         self._keeper = Keeper(store, me.id, limits.renew_seconds)
         self._next_look = self._next_death = self._next_round = self._next_findings = 0.0
@@ -135,7 +138,9 @@ class Claiming:
         self._sure = self._me.renewals >= self._sure_from
         with self._store.read() as db:
             now = self._store.clock(db)
-            self.due = claims.look(db, self._served())
+            self.due = claims.look(db, self._menu)
+        self._served = replace(self._menu, apart=frozenset(filter(self._parts, self.due.crashes)))
+        self.recovers = self.due.recovers(self._served)
         timers, actions = _due(self.due.timers, now), _due(self.due.actions, now)
         taken = self._claim("timer", TIMERS_MAX, timers) if timers else []
         self._timer_taken = bool(timers)
@@ -162,7 +167,7 @@ class Claiming:
         self.backlog = True
         if self._runs_alone():
             return []
-        if self.due.suspect:
+        if self.due.alone(self._served):
             if free > 0 and not self._mine():
                 return self._suspect(due)
             if self._waits_to_be_empty():
@@ -175,7 +180,7 @@ class Claiming:
 
     def _shared(self, free: int, due: Sequence[int]) -> list[Claimed]:
         """The oldest, which are what a dead worker held; some claims begin with what no worker has died with."""
-        turn = self.due.recovering and self._turn % LIVE_TURNS == 0
+        turn = self.recovers and self._turn % LIVE_TURNS == 0
         taken = self._claim("action", free, due, apart=False) if turn else []
         return taken + (self._claim("action", free - len(taken), due) if len(taken) < free else [])
 
@@ -205,17 +210,13 @@ class Claiming:
         """
         self._turn += 1
         first, store = self._turn % len(due), self._store
-        served = self._served() if apart else self._menu
+        served = self._served if apart else self._menu
         menu = replace(served, loaded=(*due[first:], *due[:first]))
         try:
             return retrying(store, lambda db: claims.claim(db, self._me.id, menu, kind, limit, store.clock(db)))
         except errors.OutcomeUnknown:
             self._sure_from = self._me.renewals + DOUBT_RENEWALS
             return []
-
-    def _served(self) -> Menu:
-        """The menu, with what can be isolated now."""
-        return replace(self._menu, apart=frozenset(filter(self._parts, self._menu.loaded)))
 
     def _schedule(self, now: datetime) -> None:
         """The next look: when the poll's time has come, or the next thing is due."""

@@ -211,7 +211,7 @@ class Worker:
 
     def _leases(self, run: Snapshot, head: Task) -> bool:
         """Whether the next task of a run is recorded already leased to this worker."""
-        may = not (self._stopping or self._claiming.holds_back or self._claiming.due.recovering)
+        may = not (self._stopping or self._claiming.holds_back or self._claiming.recovers)
         return may and self._chaining.goes_on(run, head, backlog=self._claiming.backlog)
 
     def _claim(self) -> None:

@@ -54,14 +54,12 @@ class Claimed:
 class Due:
     """When the first task of each definition comes due, of those that have one.
 
-    *suspect*: the first action of all is one that has to run alone. *recovering*: that of some definition is one with
-    which a worker has died, and which gets a process of its own.
+    *crashes*: of those first actions with which processes have died, with how many.
     """
 
     actions: Mapping[int, datetime] = field(default_factory=dict)
     timers: Mapping[int, datetime] = field(default_factory=dict)
-    suspect: bool = False
-    recovering: bool = False
+    crashes: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def action(self) -> datetime | None:
@@ -73,6 +71,15 @@ class Due:
         """When the first timer does."""
         return min(self.timers.values(), default=None)
 
+    def alone(self, menu: Menu) -> bool:
+        """Whether the first action of all has to run alone."""
+        first = min(self.actions, key=self.actions.__getitem__, default=0)
+        return self.crashes.get(first, 0) >= menu.alone_from(first)
+
+    def recovers(self, menu: Menu) -> bool:
+        """Whether the first of some definition is one with which a worker has died, and need not run alone."""
+        return any(crashes < menu.alone_from(definition) for definition, crashes in self.crashes.items())
+
 
 def look(db: sa.Connection, menu: Menu) -> Due:
     """What comes due next, now or later, of what nobody holds. Locks nothing."""
@@ -81,12 +88,11 @@ def look(db: sa.Connection, menu: Menu) -> Due:
         for queue in menu.queues
         for row in db.execute(_FIRSTS, {"of_queue": queue, "loaded": list(menu.loaded), "here": menu.host})
     ]
-    first = min((row for row in rows if row.action), key=lambda row: row.action, default=None)
+    actions = _firsts((row.id, row.action) for row in rows)
     return Due(
-        actions=_firsts((row.id, row.action) for row in rows),
+        actions=actions,
         timers=_firsts((row.id, row.timer) for row in rows),
-        suspect=first is not None and first.crashes >= menu.alone_from(first.id),
-        recovering=any(0 < (row.crashes or 0) < menu.alone_from(row.id) for row in rows),
+        crashes={row.id: row.crashes for row in rows if row.crashes and row.action == actions[row.id]},
     )
 
 

@@ -171,13 +171,14 @@ def test_a_look_tells_when_the_next_of_each_kind_is_due(world: World) -> None:
     started, [saga] = world.now, world.menu.loaded
     timers = {saga: started + timedelta(hours=5)}
     with world.store.read() as db:
-        assert claims.look(db, world.menu) == Due({saga: started}, timers, suspect=False)
+        assert claims.look(db, world.menu) == Due({saga: started}, timers)
     world.claim()
     with world.store.read() as db:
-        assert claims.look(db, world.menu) == Due({}, timers, suspect=False)
+        assert claims.look(db, world.menu) == Due({}, timers)
     world.end("dead")
     with world.store.read() as db:
-        assert claims.look(db, world.menu) == Due({saga: started}, timers, suspect=True)
+        assert claims.look(db, world.menu) == Due({saga: started}, timers, {saga: 1})
+    assert asked(world) == (True, False)
 
 
 def test_a_saga_with_one_task_never_waits_for_one_with_many(world: World) -> None:
@@ -209,19 +210,22 @@ def test_a_task_that_a_worker_died_with_is_claimed_only_as_a_suspect(world: Worl
     assert [claimed.crashes for claimed in world.claim("suspect")] == [1]
 
 
+def asked(world: World) -> tuple[bool, bool]:
+    """Whether the first has to run alone, and whether there is one that need not, though a worker has died with it."""
+    with world.store.read() as db:
+        found = claims.look(db, world.menu)
+    return found.alone(world.menu), found.recovers(world.menu)
+
+
 def test_one_that_gets_a_process_of_its_own_is_claimed_with_the_others_until_a_second_crash(world: World) -> None:
     world.claim()
     world.end("dead")
     world.menu = replace(world.menu, apart=frozenset(world.menu.loaded))
-    with world.store.read() as db:
-        found = claims.look(db, world.menu)
-    assert (found.suspect, found.recovering) == (False, True)
+    assert asked(world) == (False, True)
     assert world.claim("suspect") == []
     assert [claimed.crashes for claimed in world.claim("action")] == [1]
     world.end("dead")
-    with world.store.read() as db:
-        found = claims.look(db, world.menu)
-    assert (found.suspect, found.recovering) == (True, False)
+    assert asked(world) == (True, False)
     assert world.claim("action") == []
     assert [claimed.crashes for claimed in world.claim("suspect")] == [2]
 

@@ -73,6 +73,7 @@ class Process:
         finally:
             with self._holding:  # from now on a kill is meant for nobody
                 self._lines = None
+                self._stayed = self._stayed and not self._killed_for
             self._leave(lines)
         if lines.failed:
             return self._not_started(errors.IsolationFailed(saga=self._attempt.chart.name, problem=lines.failed))
