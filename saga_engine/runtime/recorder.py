@@ -76,9 +76,16 @@ class Recorder:
         each = [self.record([one]) for one in batch]
         return Outcome([x for one in each for x in one.done], [x for one in each for x in one.moved])
 
-    def says_nothing(self, run: Snapshot, lost: e.AttemptLost) -> bool:
-        """Whether nothing follows from *lost* for a run that was read since its task was claimed: it may begin."""
-        return not decide(self._door.chart(run), run, lost, self.now, self._door.budget).commands
+    def loss(self, run: Snapshot, task: Task, crashes: int) -> e.AttemptLost | None:
+        """What has to be decided before a claimed task begins, whose earlier attempt never came back; None: nothing.
+
+        *run* was read since the claim.
+        """
+        if not (task.lost_by or task.ending or run.paused):
+            return None
+        dead = task.lost_dead or task.lost_by is None
+        lost = e.AttemptLost(task.name, task.attempt, self._incarnation, crashes, dead, task.lost_by or "no worker")
+        return lost if decide(self._door.chart(run), run, lost, self.now, self._door.budget).commands else None
 
     def fresh(self, ids: Sequence[str]) -> dict[str, Snapshot]:
         """The runs as they stand."""

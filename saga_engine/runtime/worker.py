@@ -85,9 +85,8 @@ class Worker:
 
     @property
     def _free(self) -> int:
-        """Slots that are free, and not kept for a start in this process, or for what was claimed and is asked about."""
-        asked = sum(isinstance(report, e.AttemptLost) for report in self._reports)
-        return self._slots.free - self._places.kept - asked
+        """Slots that are free, and not kept for a start in this process."""
+        return self._slots.free - self._places.kept
 
     def _mine(self) -> set[Lease]:
         """What this process knows that it holds. Asked by the thread that renews, too."""
@@ -171,8 +170,7 @@ class Worker:
             if task.ending:
                 self._slots.ask_to_end([lease])
             elif self._is_new(task, report) and task.kind in ACTIONS and lease not in held and not run.paused:
-                suspect = isinstance(report, e.AttemptLost) and report.task == task.name and report.crashes > 0
-                self._start(run, task, suspect=suspect)
+                self._start(run, task, suspect=isinstance(report, e.AttemptLost) and report.crashes > 0)
         self._claiming.follow(run, self._recorder.now)
 
     def _is_new(self, task: Task, report: e.Report) -> bool:
@@ -230,16 +228,10 @@ class Worker:
             task = run.task(claim.name) if run else None
             if run is None or task is None or (task.attempt, task.leased_by) != (claim.attempt, self._me.id):
                 continue
-            who = (task.name, task.attempt, self._me.id)
             if task.kind == "timer":
-                self._reports.append(e.TimerFired(*who))
-            elif task.lost_by or task.ending or run.paused:
-                dead = task.lost_dead or task.lost_by is None
-                lost = e.AttemptLost(*who, claim.crashes, dead, task.lost_by or "no worker")
-                if self._recorder.says_nothing(run, lost):
-                    self._start(run, task, suspect=claim.crashes > 0)
-                else:
-                    self._reports.append(lost)
+                self._reports.append(e.TimerFired(task.name, task.attempt, self._me.id))
+            elif (lost := self._recorder.loss(run, task, claim.crashes)) is not None:
+                self._reports.append(lost)
             else:
                 self._start(run, task, suspect=claim.crashes > 0)
 

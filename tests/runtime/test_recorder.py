@@ -197,13 +197,15 @@ def test_what_is_not_due_is_no_action_or_belongs_to_a_paused_run_is_not_even_off
     assert [run.state for run in desk.runs()] == ["ONE", "TWO"]
 
 
-def test_nothing_follows_from_the_loss_of_what_may_simply_begin_again(desk: Desk) -> None:
+def test_what_was_lost_may_begin_again_where_nothing_follows_from_that(desk: Desk) -> None:
     run, *_ = desk.runs()
     head = run.head()
     assert head is not None
-    lost = e.AttemptLost(head.name, head.attempt, ME, crashes=1, known_dead=True, runner="db-1 pid 7")
-    assert desk.recorder.says_nothing(run, lost)
-    assert not desk.recorder.says_nothing(run, replace(lost, crashes=3))
+    lost = replace(head, lost_by="db-1 pid 7", lost_dead=True)
+    then = replace(run, tasks=tuple(lost if task is head else task for task in run.tasks))
+    assert [desk.recorder.loss(run, head, 1), desk.recorder.loss(then, lost, 1)] == [None, None]
+    found = e.AttemptLost(head.name, head.attempt, ME, crashes=3, known_dead=True, runner="db-1 pid 7")
+    assert desk.recorder.loss(then, lost, 3) == found
     assert desk.runs()[0] == run
 
 

@@ -11,7 +11,7 @@ from typing import Final
 from saga_engine.runtime.isolation.lines import Lines
 
 PROCESSES_MAX: Final = 100
-"""So many at once: each takes some 10 MiB of its own."""
+"""So many at once: with its warden each takes some 5 MiB, and what its steps take."""
 PATIENCE_SECONDS: Final = 0.1
 """How long an attempt waits for one that is there, before another is forked: a quick step takes a hundredth of it."""
 AGAIN_SECONDS: Final = 10.0
