@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from threading import Event as Flag
 from time import monotonic
 from typing import Final
@@ -38,7 +39,8 @@ WINDOWS: Final = 4
 class Claiming:
     """The claims of one incarnation. Used by one thread.
 
-    *mine* answers what this process holds; *parts*, whether suspects of a definition get processes of their own.
+    *mine* answers what this process holds; *parts*, whether suspects of a definition get processes of their own;
+    *room*, how many more.
     """
 
     def __init__(  # noqa: PLR0917  what a life is made of
@@ -49,6 +51,7 @@ class Claiming:
         menu: Menu,
         mine: Callable[[], Collection[Lease]],
         parts: Callable[[int], bool],
+        room: Callable[[], int],
         slots: int,
     ) -> None:
         self.due = Due()
@@ -59,7 +62,7 @@ class Claiming:
         """What a dead worker held comes first."""
         self._store, self._limits, self._me, self._mine = store, limits, me, mine
         self._menu = self._served = menu
-        self._parts, self._slots = parts, slots
+        self._parts, self._room, self._slots = parts, room, slots
         self._keeper = Keeper(store, me.id, limits.renew_seconds)
         self._next_look = self._next_death = self._next_round = self._next_findings = 0.0
         self._last_look = 0.0
@@ -180,9 +183,13 @@ class Claiming:
 
     def _shared(self, free: int, due: Sequence[int]) -> list[Claimed]:
         """The oldest, which are what a dead worker held; some claims begin with what no worker has died with."""
-        turn = self.recovers and self._turn % LIVE_TURNS == 0
-        taken = self._claim("action", free, due, apart=False) if turn else []
-        return taken + (self._claim("action", free - len(taken), due) if len(taken) < free else [])
+        if not self.recovers:
+            return self._claim("action", free, due)
+        living = partial(self._claim, "action", due=due, apart=False)
+        taken = living(free) if self._turn % LIVE_TURNS == 0 else []
+        room = min(self._room(), free - len(taken))
+        taken += self._claim("action", room, due) if room > 0 else []
+        return taken + (living(free - len(taken)) if len(taken) < free else [])
 
     def _suspect(self, due: Sequence[int]) -> list[Claimed]:
         taken = self._claim("suspect", 1, due)

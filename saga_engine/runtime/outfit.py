@@ -44,7 +44,7 @@ def outfit(
     structlog.get_logger().info("worker.began", incarnation=me.id, slots=slots.size)
     return Outfit(
         me,
-        Claiming(door.store, door.limits, me, menu, mine, lambda pin: slots.parts(charts[pin]), slots.size),
+        Claiming(door.store, door.limits, me, menu, mine, lambda pin: slots.parts(charts[pin]), slots.room, slots.size),
         Chaining(door, me),
         Recorder(door, me.id, leases),
         Places(me, menu, lambda: slots.came.put(None)),

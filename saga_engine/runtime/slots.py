@@ -22,6 +22,7 @@ from saga_engine.runtime.attempt import Attempt
 from saga_engine.runtime.deliver import Door
 from saga_engine.runtime.gathering import Gathering
 from saga_engine.runtime.hands import StoreHands
+from saga_engine.runtime.isolation import spares
 from saga_engine.runtime.isolation.isolation import Isolation
 from saga_engine.runtime.isolation.process import Process
 from saga_engine.runtime.targets import Targets
@@ -92,6 +93,10 @@ class Slots:
     def parts(self, chart: Chart) -> bool:
         """Whether an attempt with which a worker has died gets a process of its own, whatever else runs here."""
         return self._isolation.parts(chart)
+
+    def room(self) -> int:
+        """For how many more of those there are processes: the others would wait in a slot."""
+        return spares.PROCESSES_MAX - sum(process.stays for process in self._processes.values())
 
     def start(self, attempt: Attempt, *, suspect: bool = False, alone: bool = False) -> None:
         """Run an attempt, in a process of its own where its saga asks for it, or a worker has died with it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -215,15 +216,17 @@ def test_a_process_that_nobody_needs_any_more_ends(
     assert first(engine, run) == (child, 2)
 
 
-def test_slow_suspects_do_not_wait_for_one_another_nor_exceed_the_bound(
+def test_slow_suspects_take_no_more_slots_than_there_may_be_processes(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spares, "PROCESSES_MAX", 2)
     runs = suspects(engine, *["waits"] * 4, folder=tmp_path)
     with working(engine, concurrency=4):
         plays.until(lambda: len([*tmp_path.glob("*.2")]) == 2)
-        time.sleep(0.5)
-        assert len([*tmp_path.glob("*.2")]) == 2, "the others wait, and no timeout runs yet"
+        other = engine.start("suspected", {}).id
+        plays.until(done(engine, [other]))
+        assert len([*tmp_path.glob("*.2")]) == 2
+        assert Counter(holders(engine))[None] == 2, "the others wait in the store"
         (tmp_path / "go").touch()
         plays.until(done(engine, runs))
     assert [first(engine, run)[1] for run in runs] == [2] * 4
@@ -232,13 +235,14 @@ def test_slow_suspects_do_not_wait_for_one_another_nor_exceed_the_bound(
 def test_one_that_is_cancelled_before_it_has_a_process_does_not_begin(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spares, "PROCESSES_MAX", 1)
+    monkeypatch.setattr(spares, "PATIENCE_SECONDS", LONG)
     runs = suspects(engine, "waits", "waits", folder=tmp_path)
-    with working(engine, concurrency=2):
+    with capture_logs() as logged, working(engine, concurrency=2):
         plays.until(lambda: any(tmp_path.glob("*.2")) and None not in holders(engine))
         [waiting] = [run for run in runs if not (tmp_path / f"{run}.2").exists()]
         engine.cancel(waiting, actor="ann")
         plays.until(lambda: len(holders(engine)) == 1)
+        assert "attempt.hangs" not in [line["event"] for line in logged]
         (tmp_path / "go").touch()
         plays.until(done(engine, runs))
     assert engine.get(waiting).status == "cancelled"

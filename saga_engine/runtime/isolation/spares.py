@@ -14,6 +14,8 @@ PROCESSES_MAX: Final = 100
 """So many at once: with its warden each takes some 5 MiB, and what its steps take."""
 PATIENCE_SECONDS: Final = 0.1
 """How long an attempt waits for one that is there, before another is forked: a quick step takes a hundredth of it."""
+LOOK_SECONDS: Final = 0.1
+"""How soon an attempt that waits sees that nobody wants it any more."""
 AGAIN_SECONDS: Final = 10.0
 """How long suspects run alone where a process could not be had."""
 IDLE_SECONDS: Final = 5.0
@@ -48,7 +50,7 @@ class Spares:
         until = monotonic() + PATIENCE_SECONDS
         with self._changed:
             while (lines := self._idle_one(key)) is None and not self._may_fork(key, until):
-                self._changed.wait(PATIENCE_SECONDS)
+                self._changed.wait(LOOK_SECONDS)
                 if not wanted():
                     return None
             if lines is not None:
