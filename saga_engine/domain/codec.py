@@ -1,7 +1,7 @@
-"""Events and commands as canonical JSON text, for the journal, and back.
+"""Events and commands as JSON text that says all, and back: for other processes, and for people.
 
-Canonical: sorted keys, no white space, fields at their default left out, times as RFC 3339 in UTC. The journal's
-hash chain is over this text, so what is written here is never written in another way.
+Canonical: sorted keys, no white space, fields at their default left out, times as RFC 3339 in UTC. The journal keeps
+less (``line``).
 """
 
 import json
@@ -13,9 +13,9 @@ from saga_engine.domain.commands import Command
 from saga_engine.domain.events import Event
 
 
-def dump(what: Event | tuple[Command, ...]) -> str:
-    """One event as a JSON object, or commands as a list of objects, each with its ``kind``."""
-    return _TELLER.encode(what).decode()
+def dump(event: Event) -> str:
+    """An event as a JSON object with its ``kind``."""
+    return _TELLER.encode(event).decode()
 
 
 def canonical(tree: Any) -> str:  # noqa: ANN401  any JSON value
@@ -24,12 +24,12 @@ def canonical(tree: Any) -> str:  # noqa: ANN401  any JSON value
 
 
 def load_event(text: str) -> Event:
-    """The event of a journal line; ValueError where it is none."""
+    """The event that such an object tells; ValueError where it tells none."""
     return _EVENT.decode(text)
 
 
 def load_commands(text: str) -> tuple[Command, ...]:
-    """The commands of a journal line; ValueError where it holds none."""
+    """The commands that a list of objects tells, each with its ``kind``; ValueError where it tells none."""
     return _COMMANDS.decode(text)
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from saga_engine.domain import codec
-from saga_engine.domain import commands as c
+from saga_engine.domain import line as texts
 from saga_engine.domain.events import RunStarted
 from saga_engine.domain.evolve import evolve, settled
 from saga_engine.domain.frozen import replace
@@ -50,22 +49,18 @@ class Replay:
             return f"it is no line that this program has written ({type(error).__name__})"
 
     def _happened(self, at: datetime, event: str, commands: str) -> str:
-        what, decided = codec.load_event(event), codec.load_commands(commands)
+        what = texts.event_of(self.run.run_id, event)
+        decided = texts.commands_of(self.run.run_id, self.run.revision + 1, at, what, commands)
         if isinstance(what, RunStarted) != (self.started_at is None):
             return f"a run begins with RunStarted, once; this is {type(what).__name__}"
         if isinstance(what, RunStarted) and what.actor != self.run.starter:
             return "the journal names another starter than the run's row"
-        if any(isinstance(command, c.AddTask) and not self._is_ours(command.task) for command in decided):
-            return "it is a line of another run"
         before = self.run
         for command in decided:
             self.run = evolve(self.run, command)
         self.run = settled(self.run)
         self._times(before, at)
         return ""
-
-    def _is_ours(self, task: Task) -> bool:
-        return task.name.startswith(f"{self.run.run_id}.")
 
     def _times(self, before: Snapshot, at: datetime) -> None:
         self.updated_at = at

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+
+from msgspec import to_builtins
 
 from saga_engine import errors
 from saga_engine.domain.chart import Chart
@@ -250,13 +252,13 @@ def _new_task(task: Task) -> TaskView:
 
 def told(line: journal.Line) -> HistoryLine:
     """A journal line as a view."""
-    event: Mapping[str, Any] = json.loads(line.event)
+    event, commands = map(to_builtins, line.told())
     return HistoryLine(
         revision=line.revision,
         at=line.at,
-        kind=event["kind"],
-        event={name: value for name, value in event.items() if name != "kind"},
-        commands=tuple(json.loads(line.commands)),
+        kind=event.pop("kind"),
+        event=event,
+        commands=tuple(commands),
     )
 
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
-from saga_engine.domain import codec
 from saga_engine.domain import commands as c
 from saga_engine.domain.chart import Chart
 from saga_engine.domain.definition.table import RollBack, Run
@@ -48,12 +47,7 @@ def picture(door: Door, run_id: str, *, ascii_only: bool = False) -> PictureView
 
 def _stays(lines: Sequence[journal.Line], until: datetime) -> Iterator[Stay]:
     """Every visit of a state with its length, by the moves in the journal."""
-    entered = [
-        (command.target, line.at)
-        for line in lines
-        for command in codec.load_commands(line.commands)
-        if isinstance(command, c.Move)
-    ]
+    entered = [(command.target, line.at) for line in lines for command in line.told()[1] if isinstance(command, c.Move)]
     for (state, at), (_, left) in zip(entered, [*entered[1:], ("", until)], strict=True):
         yield Stay(state, left - at)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from saga_engine.domain.replay import Replay, differences
-from saga_engine.store.entry import NO_HASH
+from saga_engine.store.entry import beginning
 from saga_engine.store.histories import Head, Stored
 
 What: TypeAlias = Literal["line", "row", "anchor", "removed", "stray", "pruned", "store"]
@@ -47,7 +47,7 @@ class Chain:
         self._marks = marks
         self._replay = Replay(head.stored) if head.stored else None
         self._faults: list[Fault] = []
-        self._previous = NO_HASH
+        self._previous = beginning(head.run_id)
         self.length = 0
         """Lines found good so far."""
         self._broken = False

@@ -8,8 +8,10 @@ from saga_engine.domain.events import Event
 from saga_engine.domain.frozen import Value
 from saga_engine.domain.snapshot import Snapshot
 
-NO_HASH = b""
-"""What the first journal line of a run is chained to."""
+
+def beginning(run_id: str) -> bytes:
+    """What the first journal line of a run is chained to: no other run can have its history."""
+    return run_id.encode()
 
 
 class Pinned(Value):

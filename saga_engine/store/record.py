@@ -19,7 +19,7 @@ from saga_engine.domain.frozen import Value
 from saga_engine.domain.snapshot import Snapshot
 from saga_engine.failpoints import hit
 from saga_engine.store import schema as s
-from saga_engine.store.entry import NO_HASH, Entry, Pinned
+from saga_engine.store.entry import Entry, Pinned, beginning
 from saga_engine.store.many import any_of, stamp_of
 from saga_engine.store.rows import Batch, collect
 from saga_engine.store.statements import WRITES
@@ -94,7 +94,7 @@ def _lock(db: sa.Connection, ids: list[str]) -> dict[str, Head]:
 def _chained(entry: Entry, heads: dict[str, Head]) -> tuple[Pinned, bytes]:
     """What the run is pinned to, and the hash of its last journal line."""
     if entry.new:
-        return entry.new.pinned, NO_HASH
+        return entry.new.pinned, beginning(entry.run_id)
     head = heads[entry.run_id]
     return head.pinned, head.journal_hash
 

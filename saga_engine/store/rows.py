@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from msgspec.json import Encoder
 
-from saga_engine.domain import codec
 from saga_engine.domain import commands as c
+from saga_engine.domain import line
 from saga_engine.domain.events import AttemptLost
 from saga_engine.domain.snapshot import Snapshot, Task
 from saga_engine.store import written as w
@@ -33,7 +33,8 @@ class Batch(defaultdict[str, list[Any]]):
 def collect(batch: Batch, entry: Entry, pinned: Pinned, previous: bytes) -> None:
     """Add the rows that one entry writes to *batch*, chained to the journal line whose hash is *previous*."""
     before, after, commands = entry.before, entry.decision.after, entry.decision.commands
-    event, told = codec.dump(entry.event), codec.dump(commands)
+    event = line.event_text(after.run_id, entry.event)
+    told = line.commands_text(after.run_id, after.revision, batch.at, entry.event, commands)
     digest = line_hash(previous, after.revision, batch.at, event, told)
     batch["journal"].append(w.JournalRow(after.run_id, after.revision, batch.now, event, told, digest))
     if entry.new:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -37,17 +37,18 @@ def left_in(connection: str, run: Snapshot, standing: Mapping[str, Standing]) ->
     return wrong
 
 
-def differs(run: Snapshot, history: Iterable[tuple[int, tuple[c.Command, ...]]]) -> list[str]:
-    """Where the journal and the stored run disagree: gaps, and what replaying the commands would have made of it."""
-    lines = list(history)
-    told = [revision for revision, _ in lines]
+def gaps(run: Snapshot, told: Sequence[int]) -> list[str]:
+    """Where the numbers of the journal's lines are not those up to the run's revision."""
     wrong = [f"line {after} follows line {before}" for before, after in pairwise([0, *told]) if after != before + 1]
     if (told or [0])[-1] != run.revision:
         wrong.append(f"the run is at revision {run.revision}, its journal ends with {(told or [0])[-1]}")
-    if wrong:
-        return wrong
+    return wrong
+
+
+def differs(run: Snapshot, history: Iterable[tuple[c.Command, ...]]) -> list[str]:
+    """Where the stored run is not what replaying the commands of a whole journal makes of it."""
     again = Snapshot(run.run_id, run.saga, run.version, run.digest, run.input, run.starter)
-    for _, commands in lines:
+    for commands in history:
         for command in commands:
             again = evolve(again, command)
         again = settled(again)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import UTC, datetime
 from typing import Final
 
 from saga_engine.domain import codec
@@ -13,9 +14,11 @@ from saga_engine.domain.definition.table import RollBack
 from saga_engine.domain.draft import Decision
 from saga_engine.domain.evolve import evolve, live_status, settled
 from saga_engine.domain.frozen import replace
+from saga_engine.domain.line import commands_of, commands_text, event_of, event_text
 from saga_engine.domain.snapshot import Snapshot, Task
 from tests.domain.worlds import BUDGET, World, read_back
 
+MOMENT: Final = datetime(2026, 1, 1, tzinfo=UTC)
 BECOMES: Final = {
     "started": {"done", "undone", "skipped", "dropped", "sealed"},
     "done": {"undone", "skipped", "sealed"},
@@ -43,8 +46,7 @@ def check_story(world: World) -> None:
 def check_decision(chart: Chart, event: e.Event, before: Snapshot, decision: Decision) -> None:
     after = decision.after
     assert after.revision == before.revision + 1
-    assert codec.load_event(codec.dump(event)) == event
-    assert codec.load_commands(codec.dump(decision.commands)) == decision.commands
+    check_text(event, before, decision)
     run = before
     for command in decision.commands:
         check_command(chart, event, run, command)
@@ -112,6 +114,15 @@ def check_pivot(chart: Chart, event: e.Event, before: Snapshot, after: Snapshot)
 
 
 # --- the run after it
+
+
+def check_text(event: e.Event, before: Snapshot, decision: Decision) -> None:
+    """It reads back as what it was."""
+    run, revision, at = before.run_id, decision.after.revision, MOMENT
+    assert codec.load_event(codec.dump(event)) == event
+    assert event_of(run, event_text(run, event)) == event
+    told = commands_text(run, revision, at, event, decision.commands)
+    assert commands_of(run, revision, at, event, told) == decision.commands
 
 
 def check_run(chart: Chart, run: Snapshot) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from saga_engine.store import schema as s
-from saga_engine.store.entry import NO_HASH, line_hash
+from saga_engine.store.entry import beginning, line_hash
 from saga_engine.store.journal import Line
 from saga_engine.store.journal import lines as lines_of
 
@@ -141,14 +141,14 @@ class Tamperer:
         if change == "removed" and len(lines) == 0:
             return self.hash(run)
         told: list[Line] = []
-        previous = NO_HASH
+        previous = beginning(run)
         for number, old in enumerate(lines, start=1):
             event, at = old.event, old.at
             if old.revision == line.revision:
                 event = event.replace('"ann"', '"eve"') if '"ann"' in event and change == "event" else event
                 at = at + timedelta(seconds=1) if event == old.event and change != "removed" else at
             previous = line_hash(previous, number, at, event, old.commands)
-            told.append(Line(number, at, event, old.commands, previous))
+            told.append(Line(run, number, at, event, old.commands, previous))
         self._rewrite(run, told)
         return line.revision
 

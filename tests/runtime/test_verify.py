@@ -199,7 +199,7 @@ def test_lines_whose_run_was_removed_are_found(told: Told) -> None:
 
 
 def test_a_history_moved_to_another_run_is_found(told: Told) -> None:
-    """The chain alone would not tell: it holds no name of its run."""
+    """The chain begins with the name of its run."""
     with told.engine.begin() as db:
         rows = db.execute(sa.select(s.runs.c.id, s.runs.c.revision, s.runs.c.journal_hash)).all()
         one, other = rows[3], rows[5]
@@ -215,7 +215,9 @@ def test_a_history_moved_to_another_run_is_found(told: Told) -> None:
             db.execute(sa.update(s.runs).where(s.runs.c.id == run.id).values(fits))
     found = told.verified().found
     assert {fault.run_id for fault in found} == {one.id, other.id}
-    assert {fault.text for fault in found if fault.what == "line"} == {"it is a line of another run"}
+    assert {fault.text for fault in found if fault.what == "line"} == {
+        "it was changed, or the line before it is another: its hash is not that of its content"
+    }
 
 
 def test_an_anchor_is_replaced_only_by_one_that_agrees_with_it(told: Told) -> None:

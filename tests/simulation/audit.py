@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Final
 
 OPEN: Final = "SELECT name, attempt, leased_by FROM saga_tasks"
-NEW: Final = "SELECT revision, event FROM saga_journal WHERE revision > ? ORDER BY revision"
+NEW: Final = "SELECT run_id, revision, event FROM saga_journal WHERE revision > ? ORDER BY revision"
 
 
 class Audit:
@@ -33,13 +33,13 @@ class Audit:
             if not db.in_transaction:
                 self._recorded(held, db.execute(NEW, (self._seen,)).fetchall())
 
-    def _recorded(self, held: dict[str, tuple[int, str]], lines: list[tuple[int, str]]) -> None:
-        for revision, text in lines:
+    def _recorded(self, held: dict[str, tuple[int, str]], lines: list[tuple[str, int, str]]) -> None:
+        for run, revision, text in lines:
             self._seen = revision
             event = json.loads(text)
             if "incarnation" not in event:
                 continue
-            who = (event["attempt"], event["incarnation"])
-            holder = held.get(event["task"])
+            who = (event.get("attempt", 1), event["incarnation"])
+            holder = held.get(run + event["task"])
             if holder != who:
                 self.unfenced.append(f"line {revision}: {event['kind']} of {event['task']} by {who}, held by {holder}")

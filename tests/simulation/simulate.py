@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from saga_engine.domain import codec
 from saga_engine.domain import events as e
 from saga_engine.domain.definition.functions import named
 from saga_engine.domain.snapshot import Snapshot
@@ -142,7 +141,7 @@ def _model(story: Story, _books: Mapping[str, Books]) -> Expected:
 
 def _at_most_once(world: World, story: Story) -> list[Violation]:
     """A manual step is begun once, unless a person has it begun again."""
-    events = [codec.load_event(line.event) for line in story.evidence.lines]
+    events = [line.told()[0] for line in story.evidence.lines]
     again = sum(isinstance(x, e.RetryRequested) or (isinstance(x, e.Resolved) and not x.done) for x in events)
     return [
         Violation(ONCE, story.evidence.run.run_id, f"{entry.task} was begun {count} times")

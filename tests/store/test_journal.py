@@ -12,7 +12,7 @@ from saga_engine.domain.events import EventReceived, PauseRequested
 from saga_engine.domain.frozen import replace
 from saga_engine.store import journal
 from saga_engine.store.connect import Store
-from saga_engine.store.entry import NO_HASH, line_hash
+from saga_engine.store.entry import beginning, line_hash
 from saga_engine.store.journal import Line
 from saga_engine.store.schema import journal as table
 from saga_engine.store.schema import runs
@@ -83,7 +83,7 @@ def test_a_story_that_nobody_touched_is_whole(told: World) -> None:
         lines = journal.lines(db, told.run.run_id)
         assert [found.revision for found in lines] == [1, 2, 3, 4, 5, 6]
         assert journal.lines(db, told.run.run_id, after=2, limit=3) == lines[2:5]
-    previous = NO_HASH
+    previous = beginning(told.run.run_id)
     for found in lines:
         assert found.hash == line_hash(previous, found.revision, found.at, found.event, found.commands)
         previous = found.hash

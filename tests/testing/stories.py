@@ -8,21 +8,22 @@ from dataclasses import replace as with_
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from saga_engine.domain import codec
 from saga_engine.domain import commands as c
 from saga_engine.domain import events as e
 from saga_engine.domain.definition.values import Retry, seconds
 from saga_engine.domain.draft import Decision
 from saga_engine.domain.evolve import evolve, settled
 from saga_engine.domain.frozen import replace
+from saga_engine.domain.line import commands_text, event_text
 from saga_engine.domain.snapshot import Snapshot
-from saga_engine.store.entry import NO_HASH, line_hash
+from saga_engine.store.entry import beginning, line_hash
 from saga_engine.store.evidence import Evidence, KeptEvent, KeptGate
 from saga_engine.store.journal import Line
 from saga_engine.testing.check import Story, World
 from tests.domain.driver import CANCEL, Drive, event
 from tests.domain.sagas import Lines, S, back_nothing, back_one, bye, charted, defer, gate, hello, nothing, one, two
 
+RUN: Final = "r"
 Said = tuple[datetime, e.Event, tuple[c.Command, ...]]
 
 
@@ -102,9 +103,9 @@ class Tale:
         """As they are stored."""
         lines: list[Line] = []
         for revision, (at, told, commands) in enumerate(self.said, start=1):
-            previous = lines[-1].hash if lines else NO_HASH
-            texts = codec.dump(told), codec.dump(commands)
-            lines.append(Line(revision, at, *texts, line_hash(previous, revision, at, *texts)))
+            previous = lines[-1].hash if lines else beginning(RUN)
+            texts = event_text(RUN, told), commands_text(RUN, revision, at, told, commands)
+            lines.append(Line(RUN, revision, at, *texts, line_hash(previous, revision, at, *texts)))
         return tuple(lines)
 
     def evidence(self) -> Evidence:

@@ -155,7 +155,7 @@ def test_a_second_visit_is_named_as_one() -> None:
             [r"the run is at revision \d, its journal ends with 3", "the chain of hashes breaks at line 4"],
         ),
         (
-            "UPDATE saga_journal SET event = replace(event, 'RunStarted', 'RunStopped')",
+            "UPDATE saga_journal SET event = replace(event, 'RunStarted', 'PauseRequested')",
             ["the chain of hashes breaks at line 1"],
         ),
         ("UPDATE saga_runs SET state = 'ONE'", ["state is 'ONE', its journal makes it 'UNDONE'"]),

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from saga_engine.domain import codec
 from saga_engine.domain import commands as c
 from saga_engine.domain import events as e
 from saga_engine.domain.chart import Budget, Chart
@@ -56,7 +55,7 @@ def replayed(evidence: Evidence, chart: Chart, budget: Budget) -> History:
     turns = []
     for line in evidence.lines:
         try:
-            event, commands = codec.load_event(line.event), codec.load_commands(line.commands)
+            event, commands = line.told()
             steps, after = [], run
             for command in commands:
                 steps.append((command, after))

@@ -7,7 +7,6 @@ from typing import Final
 
 from saga_engine.domain import commands as c
 from saga_engine.domain.snapshot import Snapshot
-from saga_engine.store.entry import NO_HASH
 from saga_engine.store.evidence import Evidence
 from saga_engine.store.journal import broken_at
 from saga_engine.testing.check.history import History, first, unleased
@@ -18,10 +17,10 @@ SHOWN_MAX: Final = 300
 
 def whole(evidence: Evidence) -> Iterator[str]:
     """No line is missing, doubled, changed or out of order, and the run's row knows the last one."""
-    broken = broken_at(iter(evidence.lines), evidence.run.revision, evidence.hash)
+    broken = broken_at(evidence.run.run_id, iter(evidence.lines), evidence.run.revision, evidence.hash)
     if broken is not None:
         yield f"line {broken} of {evidence.run.revision} cannot be true"
-    if not evidence.lines or evidence.hash == NO_HASH:
+    if not evidence.lines:
         yield "it has no history at all"
 
 
