@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam, func, select
 
 from saga_engine.store.schema import approvals, definitions, findings, inbox, runs, tasks, votes
-from saga_engine.store.schema.runs import FAILING
+from saga_engine.store.schema.runs import FAILING, RESTING
 
 OPEN_SHOWN: Final = 200
 """How many of the gates that wait for people a list shows."""
@@ -63,13 +63,38 @@ def _found(wanted: Wanted, live_in: str | None) -> sa.Select[Any]:
 
 
 def counts(db: sa.Connection) -> dict[tuple[str, str, str], int]:
-    """How many live runs each (saga, state, status) has. ix_saga_runs_live."""
-    query = (
-        select(runs.c.saga, runs.c.state, runs.c.status, func.count())
-        .where(runs.c.ended_at.is_(None))
-        .group_by(runs.c.saga, runs.c.state, runs.c.status)
-    )
-    return {(saga, state, status): n for saga, state, status, n in db.execute(query)}
+    """How many live runs each (saga, state, status) has. Those that rest by ix_saga_runs_resting alone.
+
+    Those that run are looked at one by one, by ix_saga_runs_live: they are as many as the workers can keep moving.
+    """
+    return {(saga, state, status): n for saga, state, status, n in db.execute(_COUNTS)}
+
+
+# Counted first, and joined to their definitions then: a join before that would be one for each run.
+_RUNS: Final = func.count().label("runs")
+_RESTING: Final = (
+    select(runs.c.definition, runs.c.rests_in.label("state"), runs.c.status, _RUNS)
+    .where(RESTING)
+    .group_by(runs.c.definition, runs.c.rests_in, runs.c.status)
+)
+_RUNNING: Final = (
+    select(runs.c.definition, runs.c.state, runs.c.status, _RUNS)
+    .where(runs.c.status == sa.literal_column("'running'"), runs.c.ended_at.is_(None))
+    .group_by(runs.c.definition, runs.c.state, runs.c.status)
+)
+_LIVE: Final = sa.union_all(_RESTING, _RUNNING).subquery("live")
+_TOGETHER: Final = sa.cast(func.sum(_LIVE.c.runs), sa.Integer).label("runs")
+_COUNTS: Final = (
+    select(definitions.c.saga, _LIVE.c.state, _LIVE.c.status, _TOGETHER)
+    .join(definitions, definitions.c.id == _LIVE.c.definition)
+    .group_by(definitions.c.saga, _LIVE.c.state, _LIVE.c.status)
+)
+_PINNED: Final = (
+    select(definitions.c.saga, definitions.c.version, definitions.c.digest, _TOGETHER)
+    .join(definitions, definitions.c.id == _LIVE.c.definition)
+    .group_by(definitions.c.saga, definitions.c.version, definitions.c.digest)
+    .order_by(definitions.c.saga, definitions.c.version)
+)
 
 
 def row_of(db: sa.Connection, run_id: str) -> sa.Row[Any] | None:
@@ -210,15 +235,8 @@ def durability(db: sa.Connection) -> Mapping[str, str]:
 
 
 def pinned(db: sa.Connection) -> Sequence[sa.Row[Any, Any, Any, int]]:
-    """``(saga, version, digest, runs)``: how many live runs go by which definition. ix_saga_runs_live."""
-    query = (
-        select(definitions.c.saga, definitions.c.version, definitions.c.digest, func.count().label("runs"))
-        .join(runs, runs.c.definition == definitions.c.id)
-        .where(runs.c.ended_at.is_(None))
-        .group_by(definitions.c.saga, definitions.c.version, definitions.c.digest)
-        .order_by(definitions.c.saga, definitions.c.version)
-    )
-    return db.execute(query).all()
+    """``(saga, version, digest, runs)``: how many live runs go by which definition. As for ``counts``."""
+    return db.execute(_PINNED).all()
 
 
 def taskless(db: sa.Connection, limit: int) -> Sequence[sa.Row[Any]]:

@@ -64,6 +64,7 @@ def _new_run(batch: Batch, new: NewRun, after: Snapshot, digest: bytes) -> w.New
         created_at=batch.now,
         state=after.state,
         status=after.status,
+        rests_in=_rests_in(after),
         open=after.open,
         revision=after.revision,
         transitions=after.transitions,
@@ -84,6 +85,7 @@ def _run_changes(batch: Batch, before: Snapshot, after: Snapshot, digest: bytes)
     return w.RunRow(
         after.state,
         after.status,
+        _rests_in(after),
         after.open,
         after.revision,
         after.transitions,
@@ -97,6 +99,10 @@ def _run_changes(batch: Batch, before: Snapshot, after: Snapshot, digest: bytes)
         digest,
         after.run_id,
     )
+
+
+def _rests_in(run: Snapshot) -> str | None:
+    return run.state if run.status in ("waiting", "parked") else None
 
 
 def _tasks(batch: Batch, entry: Entry, pinned: Pinned) -> None:

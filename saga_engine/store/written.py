@@ -21,6 +21,7 @@ class NewRunRow(NamedTuple):
     created_at: Time
     state: str
     status: str
+    rests_in: str | None
     open: bool
     revision: int
     transitions: int
@@ -39,6 +40,7 @@ class RunRow(NamedTuple):
 
     state: str
     status: str
+    rests_in: str | None
     open: bool
     revision: int
     transitions: int

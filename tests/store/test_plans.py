@@ -59,7 +59,7 @@ def crowd(world: World) -> None:
         for table in tables:
             copied = names[:LIVE] if table is s.tasks else names
             db.execute(sa.insert(table), [_copied(row, n, run) for n, run in enumerate(copied) for row in rows[table]])
-        over = {"status": "completed", "ended_at": START}
+        over = {"status": "completed", "rests_in": None, "ended_at": START}
         db.execute(sa.update(s.runs).where(s.runs.c.id.in_(names[LIVE:])).values(**over))
     with world.store.write() as db:
         db.exec_driver_sql("ANALYZE")

@@ -19,6 +19,7 @@ WRONG: list[tuple[sa.Table, dict[str, Any]]] = [
     (s.runs, {"ended_at": START}),
     (s.runs, {"status": "completed"}),
     (s.runs, {"revision": 0}),
+    (s.runs, {"rests_in": None}),
     (s.runs, {"state": None}),
     (s.runs, {"definition": 999_999}),
     (s.tasks, {"kind": "nap"}),

@@ -28,6 +28,8 @@ definitions = sa.Table(
     sa.Column("spec", sa.Text, nullable=False),
 )
 
+RESTING = sa.text("rests_in IS NOT NULL")
+
 runs = sa.Table(
     "saga_runs",
     metadata,
@@ -49,6 +51,9 @@ runs = sa.Table(
     # From here on, changed by decisions only.
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("status", sa.Text, nullable=False),
+    # The state once more while the run waits or is parked, else null: an index on what changes with every step would
+    # have to be written with every step.
+    sa.Column("rests_in", sa.Text),
     # The state's entering has ended.
     sa.Column("open", sa.Boolean, nullable=False),
     # One more with every recorded event: the number of the journal's last line.
@@ -70,6 +75,16 @@ runs = sa.Table(
     one_of("status", "running", "waiting", "parked", "completed", "rolled_back", "cancelled", "failed"),
     sa.CheckConstraint(f"(ended_at IS NULL) = ({among('status', 'running', 'waiting', 'parked')})", name="ended"),
     sa.CheckConstraint("revision >= 1", name="revision"),
+    sa.CheckConstraint("(rests_in IS NULL) <> (status = 'waiting' OR status = 'parked')", name="resting"),
+    # Holds all that is counted: a million runs that wait are counted without a look at them.
+    sa.Index(
+        "ix_saga_runs_resting",
+        "definition",
+        "rests_in",
+        "status",
+        sqlite_where=RESTING,
+        postgresql_where=RESTING,
+    ),
     sa.Index("ix_saga_runs_saga_created", "saga", "id"),
     sa.Index(
         "ix_saga_runs_live",

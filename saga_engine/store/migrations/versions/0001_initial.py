@@ -66,6 +66,7 @@ def _runs() -> None:
         *_texts("input", "starter"),
         sa.Column("created_at", Moment(), nullable=False),
         *_texts("state", "status"),
+        sa.Column("rests_in", sa.Text(), nullable=True),
         sa.Column("open", sa.Boolean(), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("transitions", sa.Integer(), nullable=False),
@@ -88,11 +89,15 @@ def _runs() -> None:
             name=op.f("ck_saga_runs_status"),
         ),
         sa.CheckConstraint("revision >= 1", name=op.f("ck_saga_runs_revision")),
+        sa.CheckConstraint(
+            f"(rests_in IS NULL) <> ({_among('status', 'waiting', 'parked')})", name=op.f("ck_saga_runs_resting")
+        ),
         sa.ForeignKeyConstraint(["definition"], ["saga_definitions.id"], name=op.f("fk_saga_runs_definition")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_saga_runs")),
         sa.UniqueConstraint("run_key", name=op.f("uq_saga_runs_run_key")),
         sa.UniqueConstraint("tag", name=op.f("uq_saga_runs_tag")),
     )
+    _partial("ix_saga_runs_resting", "saga_runs", ["definition", "rests_in", "status"], "rests_in IS NOT NULL")
     _partial("ix_saga_runs_live", "saga_runs", ["status", "id"], "ended_at IS NULL")
     op.create_index("ix_saga_runs_saga_created", "saga_runs", ["saga", "id"], unique=False)
 
