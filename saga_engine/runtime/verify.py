@@ -1,17 +1,16 @@
 """``saga verify``: every run's history against itself, against the run's rows, and against anchors kept elsewhere.
 
-A walk over runs and journal lines side by side, both in the order of the runs' ids, page by page: memory does not
-grow with the store, and nobody is held up. What is found is looked at a second time, for runs move and are pruned
-meanwhile.
+A walk over runs in the order of their ids, and over the journal lines of each, page by page: memory does not grow with
+the store, and nobody is held up. What is found is looked at a second time, for runs move and are pruned meanwhile.
 """
 
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
 from typing import Final
@@ -23,11 +22,13 @@ from saga_engine.runtime.deliver import Door
 from saga_engine.runtime.views_operate import FaultView, VerifiedView
 from saga_engine.store import histories, pruned
 from saga_engine.store.chain import Chain, Fault, Mark
-from saga_engine.store.histories import FIRST, LAST, Head, Stored
+from saga_engine.store.histories import FIRST, Head, Stored
 
 RUNS_PAGE: Final = 100
 LINES_PAGE: Final = 200
 """A line may have a megabyte: no more than these are held at a time."""
+NUMBERS_PAGE: Final = 5_000
+"""So many runs are looked for at a time, by those who look for lines without one."""
 PRUNED_PAGE: Final = 1_000
 FOUND_MAX: Final = 1_000
 """So many faults are named; the others are counted."""
@@ -98,7 +99,7 @@ def some(door: Door, names: Sequence[str], anchors: Sequence[Path]) -> VerifiedV
     for run in wanted:
         with door.store.read() as db:
             heads = histories.heads(db, [run])
-        _page(check, heads, {run: marks.get(run, [])}, _lines(door, run, run))
+        _page(check, heads, {run: marks[run]} if run in marks else {})
     return _told(check, None)
 
 
@@ -166,61 +167,55 @@ def _pruned(check: Check, known: Sequence[Anchor]) -> None:
 
 
 def _runs(check: Check, marks: Marks) -> None:
-    """Page by page; behind the last run there may still be lines, and runs that only an anchor knows."""
+    """Page by page; behind the last run there may still be runs that only an anchor knows, and lines without a run."""
     after = ""
     while True:
         with check.door.store.read() as db:
             page = histories.ids(db, after, RUNS_PAGE)
             heads = histories.heads(db, page)
-        last = page[-1] if page else None
-        _page(check, heads, marks.until(last), _lines(check.door, after, last))
-        if last is None:
-            return
-        after = last
-
-
-def _lines(door: Door, after: str, last: str | None) -> Iterator[Stored]:
-    """Every stored line of the runs behind *after*, up to the run *last*; of one run where both are the same."""
-    behind = after if after != last else None
-    at = after, LAST if behind else FIRST
-    while True:
-        with door.store.read() as db:
-            page = histories.lines(db, at, last, LINES_PAGE)
+        _page(check, heads, marks.until(page[-1] if page else None))
         if not page:
-            return
-        # A number that somebody made up may lie behind LAST.
-        yield from (line for line in page if line.run_id != behind)
-        at = page[-1].run_id, page[-1].revision
+            break
+        after = page[-1]
+    _strays(check)
 
 
-def _page(
-    check: Check, heads: Mapping[str, Head], marks: Mapping[str, Sequence[Mark]], lines: Iterator[Stored]
-) -> None:
-    """Check runs, with the lines of exactly these runs, and what anchors know of them."""
-    chains = iter(sorted(heads))
-    waiting = next(chains, None)
-    for run, its in groupby(lines, key=attrgetter("run_id")):
-        while waiting is not None and waiting < run:
-            _run(check, heads[waiting], marks.get(waiting, ()), iter(()))
-            waiting = next(chains, None)
-        if waiting == run:
-            _run(check, heads[run], marks.get(run, ()), its)
-            waiting = next(chains, None)
-        else:
-            _stray(check, run, its)
-    for run in ([waiting] if waiting is not None else []) + list(chains):
-        _run(check, heads[run], marks.get(run, ()), iter(()))
+def _lines(door: Door, heads: Sequence[Head]) -> Iterator[Stored]:
+    """Every stored line of these runs, one run after the other."""
+    waiting, after = deque(heads), FIRST
+    while waiting:
+        page: list[Stored] = []
+        with door.store.read() as db:
+            while waiting and len(page) < LINES_PAGE:
+                found = histories.lines(db, waiting[0], after, LINES_PAGE - len(page))
+                page += found
+                if len(page) == LINES_PAGE:
+                    after = found[-1].revision
+                else:
+                    waiting.popleft()
+                    after = FIRST
+        yield from page
+
+
+def _page(check: Check, heads: Mapping[str, Head], marks: Mapping[str, Sequence[Mark]]) -> None:
+    """Check runs, and what anchors know of them."""
+    ordered = [heads[run] for run in sorted(heads)]
+    lines = _lines(check.door, ordered)
+    line = next(lines, None)
+    for head in ordered:
+        chain = Chain(head, marks.get(head.run_id, ()))
+        while line is not None and line.run_id == head.run_id:
+            chain.take(line)
+            check.lines += 1
+            line = next(lines, None)
+        _ended(check, head, chain, anchored=head.run_id in marks)
     _removed(check, {run: its for run, its in marks.items() if run not in heads})
 
 
-def _run(check: Check, head: Head, marks: Sequence[Mark], lines: Iterator[Stored]) -> None:
-    chain = Chain(head, marks)
-    for line in lines:
-        chain.take(line)
-        check.lines += 1
+def _ended(check: Check, head: Head, chain: Chain, *, anchored: bool) -> None:
     faults = chain.end()
     check.runs += 1
-    check.anchored += bool(marks)
+    check.anchored += anchored
     if faults and _is_pruned(check, head):
         return
     for fault in faults:
@@ -229,21 +224,22 @@ def _run(check: Check, head: Head, marks: Sequence[Mark], lines: Iterator[Stored
         check.writer.run(head, chain.length)
 
 
+def _strays(check: Check) -> None:
+    """Lines of no run: its row was removed."""
+    after: int | None = FIRST
+    while after is not None:
+        with check.door.store.read() as db:
+            found, after = histories.strays(db, after, NUMBERS_PAGE)
+        for number, lines in found:
+            text = f"{lines} journal lines of the run with the number {number} belong to no run: its row was removed"
+            check.add(Fault("", None, "stray", text))
+
+
 def _is_pruned(check: Check, head: Head) -> bool:
     """Whether it has been pruned since it was read, or is being pruned piece by piece, as the run that it was."""
     with check.door.store.read() as db:
         gone = pruned.of(db, [head.run_id]).get(head.run_id)
     return gone is not None and (gone.revision, gone.journal_hash) == (head.revision, head.hash)
-
-
-def _stray(check: Check, run: str, lines: Iterator[Stored]) -> None:
-    """Lines of a run that was not there when the page was read: it has been started since, or its row was removed."""
-    count = sum(1 for _ in lines)
-    with check.door.store.read() as db:
-        there = histories.heads(db, [run])
-    if not there:
-        text = f"{count} journal lines belong to no run: its row was removed"
-        check.add(Fault(str(run), None, "stray", text))
 
 
 def _removed(check: Check, marks: Mapping[str, Sequence[Mark]]) -> None:

@@ -15,13 +15,13 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.exc import DBAPIError
 
 from saga_engine.domain.snapshot import Snapshot
 from saga_engine.store import runs as snapshots
 from saga_engine.store.entry import bytes_hash
-from saga_engine.store.schema import Name, definitions, journal, runs
+from saga_engine.store.schema import definitions, journal, runs
 
 T = TypeVar("T")
 
@@ -34,6 +34,7 @@ class Head:
     """A run's row, with the number of its newest journal line, as of one moment."""
 
     run_id: str
+    number: int
     revision: Any
     hash: Any
     newest: Any
@@ -67,12 +68,13 @@ class Stored:
 # Primary keys of saga_runs and saga_journal: the newest line of a run is the last entry of its range.
 _NEWEST: Final = (
     select(sa.func.max(sa.type_coerce(journal.c.revision, sa.types.NullType())))
-    .where(journal.c.run_id == runs.c.id)
+    .where(journal.c.run == runs.c.number)
     .scalar_subquery()
 )
 _PAGE: Final = select(runs.c.id).where(runs.c.id > bindparam("after")).order_by(runs.c.id).limit(bindparam("most"))
 _HEADS: Final = select(
     runs.c.id,
+    runs.c.number,
     sa.type_coerce(runs.c.revision, sa.types.NullType()).label("revision"),
     sa.type_coerce(runs.c.journal_hash, sa.types.NullType()).label("hash"),
     _NEWEST.label("newest"),
@@ -100,10 +102,10 @@ def heads(db: sa.Connection, wanted: Sequence[str]) -> dict[str, Head]:
 
 def _head(row: Any, stored: Snapshot | None, whole: Any) -> Head:  # noqa: ANN401  rows of _HEADS and _WHOLE
     if stored is None or whole is None:
-        return Head(row.id, row.revision, row.hash, row.newest, None)
+        return Head(row.id, row.number, row.revision, row.hash, row.newest, None)
     times = (whole.created_at, whole.entered_at, whole.updated_at, whole.ended_at)
     fixed = [whole.saga, whole.version, whole.digest, whole.run_key, whole.input, whole.starter, text(times[0])]
-    return Head(row.id, row.revision, row.hash, row.newest, stored, times, digest(fixed))
+    return Head(row.id, row.number, row.revision, row.hash, row.newest, stored, times, digest(fixed))
 
 
 def _all_or_each(db: sa.Connection, wanted: list[str], load: Callable[[list[str]], dict[str, T]]) -> dict[str, T]:
@@ -141,49 +143,63 @@ def digest(tree: object) -> str:
 
 # Untyped: values come as the driver gives them.
 _COLUMNS: Final[dict[str, sa.ColumnClause[Any]]] = {
-    name: sa.column(name) for name in ("run_id", "revision", "at", "event", "commands", "hash")
+    name: sa.column(name) for name in ("run", "revision", "at", "event", "commands", "hash")
 }
 _RAW: Final = sa.table(journal.name, *_COLUMNS.values())
-_PLACE: Final = sa.tuple_(_COLUMNS["run_id"], _COLUMNS["revision"])
 
 
-def _lines(dialect: str, *, bounded: bool) -> Any:  # noqa: ANN401  a select of many columns
+def _lines(dialect: str) -> Any:  # noqa: ANN401  a select of many columns
     """Primary key of saga_journal, from one end of a range to the other."""
     texts = [_COLUMNS["event"], _COLUMNS["commands"]]
     if dialect == "sqlite":
         texts = [sa.cast(text, sa.LargeBinary).label(text.name) for text in texts]  # type: ignore[misc]  # a label
-    columns = [_COLUMNS["run_id"], _COLUMNS["revision"], _COLUMNS["at"], *texts, _COLUMNS["hash"]]
-    query = (
-        select(*columns)
+    return (
+        select(_COLUMNS["revision"], _COLUMNS["at"], *texts, _COLUMNS["hash"])
         .select_from(_RAW)
-        .where(_PLACE > sa.tuple_(bindparam("run", type_=Name), bindparam("revision")))  # noqa: SIM300  read as written
-        .order_by(_COLUMNS["run_id"], _COLUMNS["revision"])
+        .where(_COLUMNS["run"] == bindparam("run"), _COLUMNS["revision"] > bindparam("revision"))
+        .order_by(_COLUMNS["revision"])
         .limit(bindparam("most", type_=sa.Integer))
     )
-    return query.where(_COLUMNS["run_id"] <= bindparam("last", type_=Name)) if bounded else query
 
 
-_LINES: Final = {
-    (dialect, bounded): _lines(dialect, bounded=bounded)
-    for dialect in ("sqlite", "postgresql")
-    for bounded in (False, True)
-}
+_LINES: Final = {dialect: _lines(dialect) for dialect in ("sqlite", "postgresql")}
 FIRST: Final = -(2**63)
-"""Before the first line of a run, whatever number it has been given."""
-LAST: Final = 2**63 - 1
-"""Behind its last one."""
+"""Before the first number of all, whatever has been made of it."""
 
 
-def lines(db: sa.Connection, after: tuple[str, Any], last: str | None, limit: int) -> list[Stored]:
-    """Up to *limit* lines behind *after*, a run and a revision, up to the run *last* (None: to the end)."""
-    values = {"run": after[0], "revision": after[1], "most": limit}
-    if last is not None:
-        values["last"] = last
-    found = db.execute(_LINES[db.dialect.name, last is not None], values)
+def lines(db: sa.Connection, head: Head, after: Any, limit: int) -> list[Stored]:  # noqa: ANN401  whatever is stored
+    """Up to *limit* lines of a run behind the revision *after*."""
+    found = db.execute(_LINES[db.dialect.name], {"run": head.number, "revision": after, "most": limit})
     return [
-        Stored(row.run_id, row.revision, _moment(row.at), _bytes(row.event), _bytes(row.commands), row.hash)
+        Stored(head.run_id, row.revision, _moment(row.at), _bytes(row.event), _bytes(row.commands), row.hash)
         for row in found
     ]
+
+
+# Primary key of saga_journal: its first entry behind a number, then a range of it.
+_NEXT: Final = select(func.min(_COLUMNS["run"])).select_from(_RAW).where(_COLUMNS["run"] > bindparam("after"))
+_STRAYS: Final = (
+    select(_COLUMNS["run"], func.count())
+    .select_from(_RAW)
+    .where(
+        _COLUMNS["run"].between(bindparam("first"), bindparam("last")),
+        ~sa.exists().where(runs.c.number == _COLUMNS["run"]),
+    )
+    .group_by(_COLUMNS["run"])
+)
+
+
+def strays(db: sa.Connection, after: int, width: int) -> tuple[list[tuple[Any, int]], int | None]:
+    """Of a range of numbers behind *after*, as wide as that: those that lines name and no run has, with how many lines.
+
+    And where to go on; None at the end.
+    """
+    first = db.execute(_NEXT, {"after": after}).scalar_one()
+    if not isinstance(first, int):  # in SQLite a number may have become anything; that stands behind all numbers
+        return ([] if first is None else [(first, 1)]), None
+    last = first + width
+    rows = db.execute(_STRAYS, {"first": first, "last": last})
+    return [(number, lines) for number, lines in rows], last
 
 
 def _bytes(value: str | bytes) -> bytes:

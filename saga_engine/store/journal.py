@@ -12,7 +12,7 @@ from saga_engine.domain.commands import Command
 from saga_engine.domain.events import Event
 from saga_engine.failpoints import hit
 from saga_engine.store.entry import Entry, beginning, line_hash
-from saga_engine.store.schema import journal, runs
+from saga_engine.store.schema import journal, number_of, runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def lines(db: sa.Connection, run_id: str, after: int = 0, limit: int = 1_000) ->
 
 _LINES = (
     select(journal)
-    .where(journal.c.run_id == bindparam("run_id"), journal.c.revision > bindparam("after"))
+    .where(journal.c.run == number_of(bindparam("run_id")), journal.c.revision > bindparam("after"))
     .order_by(journal.c.revision)
     .limit(bindparam("most", type_=sa.Integer))
 )

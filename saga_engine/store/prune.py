@@ -58,7 +58,7 @@ class Old:
 
 # Primary key of saga_runs, from the oldest on; ix_saga_tasks_run_id for each.
 _NO_TASK: Final = ~sa.exists().where(tasks.c.run_id == runs.c.id)
-_FIRST_LINE: Final = select(sa.func.min(journal.c.revision)).where(journal.c.run_id == runs.c.id).scalar_subquery()
+_FIRST_LINE: Final = select(sa.func.min(journal.c.revision)).where(journal.c.run == runs.c.number).scalar_subquery()
 _GONE: Final = sa.func.coalesce(_FIRST_LINE - 1, runs.c.revision).label("gone")
 _OLD: Final = (
     select(runs.c.id, runs.c.saga, runs.c.status, runs.c.ended_at, runs.c.revision, _GONE, _NO_TASK.label("at_rest"))
@@ -87,14 +87,15 @@ _LOCK: Final = (
     .order_by(runs.c.id)
     .with_for_update(of=runs)
 )
-# Each by a primary key that begins with run_id; votes by that of their approval's task.
+# Each by a primary key that begins with the run; votes by that of their approval's task.
+_NUMBERS: Final = select(runs.c.number).where(runs.c.id.in_(IDS))
 _PIECES: Final = [
-    delete(table).where(table.c.run_id.in_(IDS), number <= bindparam("upto", type_=sa.Integer))
-    for table, number in (
-        (journal, journal.c.revision),
-        (results, results.c.position),
-        (undo, undo.c.position),
-        (inbox, inbox.c.number),
+    delete(table).where(of_them, number <= bindparam("upto", type_=sa.Integer))
+    for table, of_them, number in (
+        (journal, journal.c.run.in_(_NUMBERS), journal.c.revision),
+        (results, results.c.run.in_(_NUMBERS), results.c.position),
+        (undo, undo.c.run.in_(_NUMBERS), undo.c.position),
+        (inbox, inbox.c.run_id.in_(IDS), inbox.c.number),
     )
 ]
 _GATES: Final = select(approvals.c.task).where(approvals.c.run_id.in_(IDS))

@@ -8,12 +8,13 @@ The rows written are the difference between the snapshot before and the snapshot
 event and the commands that explain it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import count
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy import select
+from sqlalchemy import bindparam, func, select
 
 from saga_engine.domain.frozen import Value
 from saga_engine.domain.snapshot import Snapshot
@@ -22,6 +23,7 @@ from saga_engine.store import schema as s
 from saga_engine.store.entry import Entry, Pinned, beginning
 from saga_engine.store.many import any_of, stamp_of
 from saga_engine.store.rows import Batch, collect
+from saga_engine.store.schema.runs import NUMBERS
 from saga_engine.store.statements import WRITES
 
 
@@ -29,14 +31,14 @@ def record(db: sa.Connection, entries: Sequence[Entry], now: datetime) -> list[E
     """Write *entries*, at most one for each run, inside the caller's transaction; return those whose run has moved."""
     assert len({entry.run_id for entry in entries}) == len(entries), "two decisions on one snapshot exclude each other"
     heads = _lock(db, [entry.run_id for entry in entries if entry.new is None])
+    numbers = _numbers(db, sum(entry.new is not None for entry in entries))
     batch = Batch(now, stamp_of(db.dialect.name))
     moved = []
     for entry in entries:
         after = entry.decision.after
         assert after.ended or after.tasks, f"{after.run_id} would be live without an open task: nobody would look again"
         if entry.new or _unmoved(entry.before, heads.get(entry.run_id)):
-            pinned, previous = _chained(entry, heads)
-            collect(batch, entry, pinned, previous)
+            collect(batch, entry, *_chained(entry, heads, numbers))
         else:
             moved.append(entry)
     hit("store.record.before_write")
@@ -48,6 +50,7 @@ def record(db: sa.Connection, entries: Sequence[Entry], now: datetime) -> list[E
 class Head(Value):
     """A locked run as it stands now, with its open tasks' fences."""
 
+    number: int
     revision: int
     journal_hash: bytes
     pinned: Pinned
@@ -61,8 +64,8 @@ def _locking(dialect: str) -> sa.CompoundSelect[*tuple[Any, ...]]:
     and where tasks have come or gone, the revision of the run differs.
     """
     runs, tasks, null = s.runs.c, s.tasks.c, sa.null()
-    # Primary key of saga_runs, in id order, so that two batches never wait for each other in a circle.
-    heads = select(runs.id, runs.revision, runs.journal_hash, runs.definition, runs.queue, runs.host)
+    # Unique index of saga_runs, in id order, so that two batches never wait for each other in a circle.
+    heads = select(runs.id, runs.revision, runs.number, runs.journal_hash, runs.definition, runs.queue, runs.host)
     heads = heads.where(any_of(runs.id, "ids", dialect)).order_by(runs.id).with_for_update(key_share=True)
     # ix_saga_tasks_run_id. A claim skips what is locked here, and waits for nothing.
     fences = select(tasks.run_id, tasks.attempt, tasks.name, tasks.leased_by)
@@ -70,7 +73,7 @@ def _locking(dialect: str) -> sa.CompoundSelect[*tuple[Any, ...]]:
     first, second = heads.subquery("heads"), fences.subquery("fences")
     return sa.union_all(
         select(*first.c, null.label("name"), null.label("leased_by")),
-        select(second.c.run_id, second.c.attempt, null, null, null, null, second.c.name, second.c.leased_by),
+        select(second.c.run_id, second.c.attempt, null, null, null, null, null, second.c.name, second.c.leased_by),
     )
 
 
@@ -83,20 +86,35 @@ def _lock(db: sa.Connection, ids: list[str]) -> dict[str, Head]:
     rows = db.execute(_LOCKING[db.dialect.name], {"ids": ids}).all()
     hit("store.record.locked")
     heads = {}
-    for run_id, number, digest, definition, queue, host, name, leased_by in rows:
+    for run_id, counted, number, digest, definition, queue, host, name, leased_by in rows:
         if name is None:
-            heads[run_id] = Head(number, digest, Pinned(definition, queue, host), {})
+            heads[run_id] = Head(number, counted, digest, Pinned(definition, queue, host), {})
         else:
-            heads[run_id].fences[name] = (number, leased_by)
+            heads[run_id].fences[name] = (counted, leased_by)
     return heads
 
 
-def _chained(entry: Entry, heads: dict[str, Head]) -> tuple[Pinned, bytes]:
-    """What the run is pinned to, and the hash of its last journal line."""
+def _numbers(db: sa.Connection, wanted: int) -> Iterator[int]:
+    """So many numbers for new runs. One that is not used after all is a gap."""
+    if not wanted:
+        return iter(())
+    if db.dialect.name == "postgresql":
+        return iter(db.execute(_NEXT_NUMBERS, {"wanted": wanted}).scalars().all())
+    return count(db.execute(_NEXT_NUMBER).scalar_one())
+
+
+_NEXT_NUMBERS = select(func.nextval(NUMBERS)).select_from(
+    func.generate_series(1, bindparam("wanted", type_=sa.Integer))
+)
+_NEXT_NUMBER = select(func.coalesce(func.max(s.runs.c.number), 0) + 1)
+
+
+def _chained(entry: Entry, heads: dict[str, Head], numbers: Iterator[int]) -> tuple[int, Pinned, bytes]:
+    """The run's number, what it is pinned to, and the hash of its last journal line."""
     if entry.new:
-        return entry.new.pinned, beginning(entry.run_id)
+        return next(numbers), entry.new.pinned, beginning(entry.run_id)
     head = heads[entry.run_id]
-    return head.pinned, head.journal_hash
+    return head.number, head.pinned, head.journal_hash
 
 
 def _unmoved(before: Snapshot, head: Head | None) -> bool:

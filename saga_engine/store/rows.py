@@ -30,28 +30,32 @@ class Batch(defaultdict[str, list[Any]]):
         return None if moment is None else self._stamp(moment)
 
 
-def collect(batch: Batch, entry: Entry, pinned: Pinned, previous: bytes) -> None:
-    """Add the rows that one entry writes to *batch*, chained to the journal line whose hash is *previous*."""
+def collect(batch: Batch, entry: Entry, number: int, pinned: Pinned, previous: bytes) -> None:
+    """Add the rows that one entry writes to *batch*, of the run of that *number*.
+
+    *previous* is the hash of the journal line before.
+    """
     before, after, commands = entry.before, entry.decision.after, entry.decision.commands
     event = line.event_text(after.run_id, entry.event)
     told = line.commands_text(after.run_id, after.revision, batch.at, entry.event, commands)
     digest = line_hash(previous, after.revision, batch.at, event, told)
-    batch["journal"].append(w.JournalRow(after.run_id, after.revision, batch.now, event, told, digest))
+    batch["journal"].append(w.JournalRow(number, after.revision, batch.now, event, told, digest))
     if entry.new:
-        batch["runs"].append(_new_run(batch, entry.new, after, digest))
+        batch["runs"].append(_new_run(batch, entry.new, number, after, digest))
     else:
         batch["run_changes"].append(_run_changes(batch, before, after, digest))
     _tasks(batch, entry, pinned)
-    _results(batch, before, after)
-    _undo(batch, before, after)
+    _results(batch, number, before, after)
+    _undo(batch, number, before, after)
     for command in commands:
         told_by = _TOLD.get(type(command))
         if told_by is not None:
             told_by(batch, command, after)
 
 
-def _new_run(batch: Batch, new: NewRun, after: Snapshot, digest: bytes) -> w.NewRunRow:
+def _new_run(batch: Batch, new: NewRun, number: int, after: Snapshot, digest: bytes) -> w.NewRunRow:
     return w.NewRunRow(
+        number=number,
         id=after.run_id,
         tag=new.tag,
         saga=after.saga,
@@ -184,28 +188,28 @@ def _parked(task: Task) -> tuple[str, str, str] | tuple[None, None, None]:
     return (parked.code, parked.text, parked.outcome) if parked else (None, None, None)
 
 
-def _results(batch: Batch, before: Snapshot, after: Snapshot) -> None:
+def _results(batch: Batch, number: int, before: Snapshot, after: Snapshot) -> None:
     old = before.results
     if after.results is old:
         return
     for position, result in enumerate(after.results, start=1):
         if position > len(old):
             kept = (result.state, result.visit, result.source, result.value, result.revision, result.undone)
-            batch["results"].append(w.ResultRow(after.run_id, position, *kept))
+            batch["results"].append(w.ResultRow(number, position, *kept))
         elif result.undone != old[position - 1].undone:
-            batch["results_undone"].append(w.ResultUndone(result.undone, after.run_id, position))
+            batch["results_undone"].append(w.ResultUndone(result.undone, number, position))
 
 
-def _undo(batch: Batch, before: Snapshot, after: Snapshot) -> None:
+def _undo(batch: Batch, number: int, before: Snapshot, after: Snapshot) -> None:
     old = before.undo
     if after.undo is old:
         return
     for i, entry in enumerate(after.undo):
         if i >= len(old):
             kept = (entry.position, entry.state, entry.visit, entry.task, entry.revision, entry.status)
-            batch["undo"].append(w.UndoRow(after.run_id, *kept))
+            batch["undo"].append(w.UndoRow(number, *kept))
         elif entry.status != old[i].status:
-            batch["undo_changes"].append(w.UndoChange(entry.status, after.run_id, entry.position))
+            batch["undo_changes"].append(w.UndoChange(entry.status, number, entry.position))
 
 
 def _paused(batch: Batch, command: c.Pause, after: Snapshot) -> None:

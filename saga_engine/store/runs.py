@@ -41,14 +41,14 @@ def _reading(dialect: str) -> sa.Select[Any]:
         rows = select(all_of(one(*(table.c[column] for column in columns)))).where(*conditions)
         return sa.cast(rows.scalar_subquery(), sa.Text).label(name)
 
-    # Primary keys of saga_results, saga_undo and saga_inbox: run_id first. ix_saga_tasks_run_id and
+    # Primary keys of saga_results, saga_undo and saga_inbox: the run first. ix_saga_tasks_run_id and
     # ix_saga_approvals_run_id.
     gate = (approvals.c.run_id == runs.c.id, approvals.c.outcome.is_(None))
     voted = (votes.c.task == approvals.c.task, *gate)
     parts = [
         listed("tasks", tasks, _TASK, tasks.c.run_id == runs.c.id),
-        listed("results", results, _RESULT, results.c.run_id == runs.c.id),
-        listed("undo", undo, _UNDO, undo.c.run_id == runs.c.id),
+        listed("results", results, _RESULT, results.c.run == runs.c.number),
+        listed("undo", undo, _UNDO, undo.c.run == runs.c.number),
         listed("inbox", inbox, _WAITING, inbox.c.run_id == runs.c.id, inbox.c.fate == sa.literal_column("'waiting'")),
         listed("gates", approvals, _GATE, *gate),
         listed("votes", votes, _VOTE, *voted),

@@ -23,6 +23,7 @@ _OTHERS: Final[Mapping[str, sa.types.TypeEngine[Any]]] = {
     "run": s.runs.c.id.type,
     "task": s.tasks.c.name.type,
     "gate": s.approvals.c.task.type,
+    "of": s.runs.c.number.type,
     "place": sa.Integer(),
     "by": sa.Text(),
     "why": sa.Text(),
@@ -34,8 +35,12 @@ _OTHERS: Final[Mapping[str, sa.types.TypeEngine[Any]]] = {
 """The types of values that are no columns."""
 
 
-def _place(table: sa.Table, number: str = "position") -> Found:
-    return lambda given: sa.and_(table.c.run_id == given("run"), table.c[number] == given("place"))
+def _place(table: sa.Table) -> Found:
+    return lambda given: sa.and_(table.c.run == given("of"), table.c.position == given("place"))
+
+
+def _arrived(given: Given) -> sa.ColumnElement[bool]:
+    return sa.and_(s.inbox.c.run_id == given("run"), s.inbox.c.number == given("place"))
 
 
 def _new(table: sa.Table, row: type[Any]) -> Many:
@@ -91,7 +96,7 @@ _EACH: Final[Mapping[str, Many]] = {
     "undo_changes": _changes(s.undo, w.UndoChange, _place(s.undo)),
     "pauses": _changes(s.runs, w.PauseRow, _RUN, _paused),
     "inbox": _new(s.inbox, w.InboxRow),
-    "inbox_changes": _changes(s.inbox, w.InboxChange, _place(s.inbox, "number")),
+    "inbox_changes": _changes(s.inbox, w.InboxChange, _arrived),
     "approvals": _new(s.approvals, w.ApprovalRow),
     "approvals_widened": _changes(s.approvals, w.ApprovalWidened, _GATE),
     "votes": _new(s.votes, w.VoteRow),

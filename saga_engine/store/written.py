@@ -9,6 +9,7 @@ Time: TypeAlias = Any
 class NewRunRow(NamedTuple):
     """saga_runs, at the start."""
 
+    number: int
     id: str
     tag: str
     saga: str
@@ -66,7 +67,7 @@ class PauseRow(NamedTuple):
 class JournalRow(NamedTuple):
     """saga_journal."""
 
-    run_id: str
+    run: int
     revision: int
     at: Time
     event: str
@@ -133,7 +134,7 @@ class NewTaskRow(NamedTuple):
 class ResultRow(NamedTuple):
     """saga_results."""
 
-    run_id: str
+    run: int
     position: int
     state: str
     visit: int
@@ -147,14 +148,14 @@ class ResultUndone(NamedTuple):
     """saga_results: whether it counts."""
 
     undone: bool
-    run: str
+    of: int
     place: int
 
 
 class UndoRow(NamedTuple):
     """saga_undo."""
 
-    run_id: str
+    run: int
     position: int
     state: str
     visit: int
@@ -167,7 +168,7 @@ class UndoChange(NamedTuple):
     """saga_undo: what became of a step."""
 
     status: str
-    run: str
+    of: int
     place: int
 
 

@@ -14,7 +14,9 @@ from saga_engine.store import schema as s
 from saga_engine.store.entry import beginning, line_hash
 from saga_engine.store.journal import Line
 from saga_engine.store.journal import lines as lines_of
+from tests.support.copies import of
 
+MINE: Final = "(SELECT number FROM saga_runs WHERE id = :run)"
 OF_RUN: Final = (s.journal, s.results, s.undo, s.inbox, s.effects, s.approvals, s.tasks, s.findings)
 """Tables with rows of a run; votes belong to approvals."""
 
@@ -29,14 +31,14 @@ class Tamperer:
     def rows(self, run: str) -> dict[sa.Table, list[dict[str, Any]]]:
         """Everything that is stored of a run, to be put back by ``restore``."""
         with self.engine.connect() as db:
-            found = {t: self._rows(db, t, t.c.run_id == run) for t in OF_RUN}
+            found = {t: self._rows(db, t, of(t, run)) for t in OF_RUN}
             found[s.runs] = self._rows(db, s.runs, s.runs.c.id == run)
             found[s.votes] = self._rows(db, s.votes, s.votes.c.task.like(f"{run}.%"))
             return found
 
     def restore(self, run: str, kept: dict[sa.Table, list[dict[str, Any]]]) -> None:
         with self.engine.begin() as db:
-            self._remove(db, run)
+            self._remove(db, run, kept[s.runs][0]["number"])
             for table in (s.runs, *OF_RUN, s.votes):
                 if kept[table]:
                     db.execute(sa.insert(table), kept[table])
@@ -56,7 +58,7 @@ class Tamperer:
         else:
             text, new = ":new", old[:at] + chr(ord(old[at]) % 90 + 33) + old[at + 1 :]
             new = new if new != old else f"{old} "
-        self._sql(f"UPDATE saga_journal SET {name} = {text} WHERE run_id = :run AND revision = :n",
+        self._sql(f"UPDATE saga_journal SET {name} = {text} WHERE run = {MINE} AND revision = :n",
                   new=new, run=run, n=line.revision)  # fmt: skip
         return line.revision
 
@@ -65,7 +67,7 @@ class Tamperer:
         moved = timedelta(microseconds=self.dice.choice((1, -1, 3_600_000_000)))
         if self.sqlite and self.dice.random() < 0.5:
             written: Any = self.dice.choice((line.at.isoformat(), "yesterday", 12, b"\xff"))
-            self._sql("UPDATE saga_journal SET at = :at WHERE run_id = :run AND revision = :n",
+            self._sql(f"UPDATE saga_journal SET at = :at WHERE run = {MINE} AND revision = :n",
                       at=written, run=run, n=line.revision)  # fmt: skip
         else:
             self._change(run, line.revision, at=line.at + moved)
@@ -84,7 +86,7 @@ class Tamperer:
         table = s.journal.c
         last = line.revision + many - 1
         with self.engine.begin() as db:
-            db.execute(sa.delete(s.journal).where(table.run_id == run, table.revision.between(line.revision, last)))
+            db.execute(sa.delete(s.journal).where(of(s.journal, run), table.revision.between(line.revision, last)))
         return line.revision
 
     def swap(self, run: str) -> int:
@@ -169,7 +171,7 @@ class Tamperer:
 
     def removal(self, run: str) -> None:
         with self.engine.begin() as db:
-            self._remove(db, run)
+            self._remove(db, run, db.execute(sa.select(s.number_of(run))).scalar_one())
 
     # --- how
 
@@ -187,10 +189,11 @@ class Tamperer:
     def _rows(self, db: sa.Connection, table: sa.Table, where: sa.ColumnElement[bool]) -> list[dict[str, Any]]:
         return [dict(row) for row in db.execute(sa.select(table).where(where)).mappings()]
 
-    def _remove(self, db: sa.Connection, run: str) -> None:
+    def _remove(self, db: sa.Connection, run: str, number: int) -> None:
+        """Also what is left of a run whose own row is gone."""
         db.execute(sa.delete(s.votes).where(s.votes.c.task.like(f"{run}.%")))
         for table in OF_RUN:
-            db.execute(sa.delete(table).where(table.c.run_id == run))
+            db.execute(sa.delete(table).where(table.c.run == number if "run" in table.c else table.c.run_id == run))
         db.execute(sa.delete(s.runs).where(s.runs.c.id == run))
 
     def _sql(self, statement: str, **values: Any) -> None:
@@ -198,20 +201,19 @@ class Tamperer:
             db.execute(sa.text(statement), values)
 
     def _change(self, run: str, number: int, /, **values: Any) -> None:
-        table = s.journal.c
         with self.engine.begin() as db:
             db.execute(
-                sa.update(s.journal).where(table.run_id == run, table.revision == number).values(values)
+                sa.update(s.journal).where(of(s.journal, run), s.journal.c.revision == number).values(values)
             )  # fmt: skip
 
     def _insert(self, run: str, revision: int, line: Line) -> None:
         row = {"at": line.at, "event": line.event, "commands": line.commands, "hash": line.hash}
         with self.engine.begin() as db:
-            db.execute(sa.insert(s.journal), {"run_id": run, "revision": revision, **row})
+            db.execute(sa.insert(s.journal).values(run=s.number_of(run), revision=revision, **row))
 
     def _cut(self, run: str, first: int) -> None:
         with self.engine.begin() as db:
-            db.execute(sa.delete(s.journal).where(s.journal.c.run_id == run, s.journal.c.revision >= first))
+            db.execute(sa.delete(s.journal).where(of(s.journal, run), s.journal.c.revision >= first))
 
     def _head(self, run: str, last: Line) -> None:
         with self.engine.begin() as db:

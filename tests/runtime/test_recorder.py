@@ -135,7 +135,7 @@ def test_one_whose_failure_cannot_be_recorded_either_is_raised_and_nothing_of_it
     """Somebody has written into the store by hand: whatever is decided, its journal line is there already."""
     before = desk.runs()
     with desk.engine.store.write() as db:
-        taken = sa.select(schema.journal).where(schema.journal.c.run_id == desk.ids[1])
+        taken = sa.select(schema.journal).where(schema.journal.c.run == schema.number_of(desk.ids[1]))
         row = db.execute(taken).one()._asdict() | {"revision": 2}
         db.execute(sa.insert(schema.journal), row)
     with pytest.raises(sa.exc.IntegrityError):

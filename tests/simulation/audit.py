@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from typing import Final
 
 OPEN: Final = "SELECT name, attempt, leased_by FROM saga_tasks"
-NEW: Final = "SELECT run_id, revision, event FROM saga_journal WHERE revision > ? ORDER BY revision"
+NEW: Final = """
+SELECT r.id, j.revision, j.event FROM saga_journal j JOIN saga_runs r ON r.number = j.run
+WHERE j.revision > ? ORDER BY j.revision"""
 
 
 class Audit:

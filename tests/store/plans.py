@@ -115,9 +115,8 @@ def check(world: World) -> None:
     run = world.run.run_id
     with world.store.read() as db:
         page = histories.ids(db, run[:12], 20)
-        histories.heads(db, page)
-        histories.lines(db, (run, histories.FIRST), run, 100)
-        histories.lines(db, (run[:12], histories.FIRST), None, 100)
+        histories.lines(db, histories.heads(db, page)[page[0]], histories.FIRST, 100)
+        histories.strays(db, histories.FIRST, 100)
         pruned.page(db, 0, 100)
         pruned.of(db, page)
         pruned.by_key(db, "orders")

@@ -15,7 +15,7 @@ from saga_engine.store.connect import Store
 from saga_engine.store.entry import beginning, line_hash
 from saga_engine.store.journal import Line
 from saga_engine.store.schema import journal as table
-from saga_engine.store.schema import runs
+from saga_engine.store.schema import number_of, runs
 from tests.store.world import World
 
 Tamper = Callable[[sa.Connection, World], object]
@@ -43,13 +43,13 @@ def line(world: World, revision: int) -> Line:
 
 def changed(number: int, **fields: object) -> Tamper:
     return lambda db, world: db.execute(
-        sa.update(table).where(table.c.run_id == world.run.run_id, table.c.revision == number).values(**fields)
+        sa.update(table).where(table.c.run == number_of(world.run.run_id), table.c.revision == number).values(**fields)
     )
 
 
 def deleted(revision: int) -> Tamper:
     return lambda db, world: db.execute(
-        sa.delete(table).where(table.c.run_id == world.run.run_id, table.c.revision == revision)
+        sa.delete(table).where(table.c.run == number_of(world.run.run_id), table.c.revision == revision)
     )
 
 
@@ -73,8 +73,8 @@ def line_in(db: sa.Connection, world: World, revision: int) -> Line:
 def appended(db: sa.Connection, world: World) -> None:
     last = line_in(db, world, 6)
     more = line_hash(last.hash, 7, last.at, last.event, last.commands)
-    row = {"run_id": world.run.run_id, "revision": 7, "at": last.at, "event": last.event, "commands": last.commands}
-    db.execute(sa.insert(table), {**row, "hash": more})
+    row = {"revision": 7, "at": last.at, "event": last.event, "commands": last.commands, "hash": more}
+    db.execute(sa.insert(table).values(run=number_of(world.run.run_id), **row))
 
 
 def test_a_story_that_nobody_touched_is_whole(told: World) -> None:
@@ -118,7 +118,7 @@ def test_another_time_is_found(told: World) -> None:
 
 def test_a_story_that_is_gone_as_a_whole_is_found(told: World) -> None:
     with told.store.write() as db:
-        db.execute(sa.delete(table).where(table.c.run_id == told.run.run_id))
+        db.execute(sa.delete(table).where(table.c.run == number_of(told.run.run_id)))
     assert verify(told) == 1
 
 

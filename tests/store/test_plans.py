@@ -25,6 +25,8 @@ pytestmark = pytest.mark.xdist_group("plans")  # one process of the tests makes 
 LIVE = 1_500
 ENDED = 3_500
 """Runs that are over: their rows must cost a claim nothing."""
+FIRST = 1_000_000
+"""The first number of a copy: behind those that PostgreSQL gives by itself."""
 QUEUE = "crowded"
 
 
@@ -58,19 +60,21 @@ def crowd(world: World) -> None:
     with world.store.write() as db:
         for table in tables:
             copied = names[:LIVE] if table is s.tasks else names
-            db.execute(sa.insert(table), [_copied(row, n, run) for n, run in enumerate(copied) for row in rows[table]])
+            made = [_copied(row, world.run.run_id, n, run) for n, run in enumerate(copied) for row in rows[table]]
+            db.execute(sa.insert(table), made)
         over = {"status": "completed", "rests_in": None, "ended_at": START}
         db.execute(sa.update(s.runs).where(s.runs.c.id.in_(names[LIVE:])).values(**over))
     with world.store.write() as db:
         db.exec_driver_sql("ANALYZE")
 
 
-def _copied(row: dict[str, Any], number: int, run: str) -> dict[str, Any]:
+def _copied(row: dict[str, Any], of: str, number: int, run: str) -> dict[str, Any]:
     """The same of another run; what is due comes due one second later than that of the run before."""
-    of = row.get("run_id") or row["id"]
     copy = {name: value.replace(of, run) if isinstance(value, str) else value for name, value in row.items()}
     if "tag" in copy:
-        copy.update(tag=ids.tag_of(run))
+        copy.update(tag=ids.tag_of(run), number=FIRST + number)
+    if "run" in copy:
+        copy.update(run=FIRST + number)
     if "due_at" in copy:
         copy.update(due_at=START + timedelta(seconds=number), kind="step" if row["kind"] == "gate" else row["kind"])
     return copy

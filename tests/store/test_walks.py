@@ -118,8 +118,9 @@ def test_a_run_reads_back_as_it_was_decided_after_every_step(made: Store, seed: 
     with made.read() as db:
         assert journal.verify(db, world.run.run_id) is None
         assert [line.revision for line in journal.lines(db, world.run.run_id)] == list(range(1, world.run.revision + 1))
-        chain = Chain(histories.heads(db, [world.run.run_id])[world.run.run_id])
-        for line in histories.lines(db, (world.run.run_id, histories.FIRST), world.run.run_id, 1_000):
+        head = histories.heads(db, [world.run.run_id])[world.run.run_id]
+        chain = Chain(head)
+        for line in histories.lines(db, head, histories.FIRST, 1_000):
             chain.take(line)
     assert (chain.end(), chain.length) == ([], world.run.revision)
 

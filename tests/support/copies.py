@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from saga_engine.runtime import ids
 from saga_engine.store import schema as s
+from saga_engine.store.schema.runs import NUMBERS
 
 PIECE: Final = 20_000
 """Runs that are copied at once."""
@@ -21,6 +22,11 @@ TABLES: Final = (s.runs, s.tasks, s.results, s.undo, s.effects, s.inbox, s.appro
 _made: Final = sa.table(
     "bench_ids", sa.column("number", sa.Integer), sa.column("id", sa.Text), sa.column("tag", sa.Text)
 )
+
+
+def of(table: sa.Table, run: str) -> sa.ColumnElement[bool]:
+    """The rows of that run."""
+    return table.c.run == s.number_of(run) if "run" in table.c else table.c.run_id == run
 
 
 @contextmanager
@@ -46,15 +52,18 @@ def copying(url: str) -> Iterator[sa.Connection]:
 
 def copy(db: sa.Connection, run: str, times: int) -> None:
     """Copy a run and all that belongs to it."""
-    db.exec_driver_sql("CREATE TEMPORARY TABLE bench_ids (number INTEGER PRIMARY KEY, id TEXT, tag TEXT)")
+    db.exec_driver_sql("CREATE TEMPORARY TABLE bench_ids (number BIGINT PRIMARY KEY, id TEXT, tag TEXT)")
     copies = [_copying(db, table, run) for table in TABLES]
-    for begun in range(0, times, PIECE):
-        rows = [_named(number, ids.new_run_id()) for number in range(begun, min(begun + PIECE, times))]
+    first = db.execute(sa.select(sa.func.max(s.runs.c.number))).scalar_one() + 1
+    for begun in range(first, first + times, PIECE):
+        rows = [_named(number, ids.new_run_id()) for number in range(begun, min(begun + PIECE, first + times))]
         db.execute(sa.insert(_made), rows)
         for statement in copies:
             db.execute(statement)
         db.execute(sa.delete(_made))
     db.exec_driver_sql("DROP TABLE bench_ids")
+    if db.dialect.name == "postgresql":
+        db.execute(sa.select(sa.func.setval(NUMBERS, first + times)))
 
 
 def _named(number: int, run: str) -> dict[str, Any]:
@@ -63,11 +72,12 @@ def _named(number: int, run: str) -> dict[str, Any]:
 
 def _copying(db: sa.Connection, table: sa.Table, run: str) -> sa.Insert:
     """All rows of the run, for each new id."""
-    mine = (s.runs.c.id if table is s.runs else table.c.run_id) == run
+    mine = s.runs.c.id == run if table is s.runs else of(table, run)
     rows = [dict(row) for row in db.execute(sa.select(table).where(mine)).mappings()]
     names = {name for row in rows for name, value in row.items() if isinstance(value, str) and run in value}
     new: list[sa.ColumnElement[Any]] = [
         _made.c.tag if column is s.runs.c.tag
+        else _made.c.number if column is s.runs.c.number or column.name == "run"
         else sa.func.replace(column, run, _made.c.id) if column.name in names
         else column
         for column in table.c

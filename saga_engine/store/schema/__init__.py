@@ -4,15 +4,16 @@ Each column says who changes it and when. Times are UTC, from the database's clo
 transaction T2 of the protocol (``record``), "a claim" its T1 (``tasks``).
 """
 
-from saga_engine.store.schema.base import Moment, Name, metadata
+from saga_engine.store.schema.base import Moment, Name, Number, metadata
 from saga_engine.store.schema.pruned import pruned
-from saga_engine.store.schema.runs import definitions, runs, store, tasks
+from saga_engine.store.schema.runs import definitions, number_of, runs, store, tasks
 from saga_engine.store.schema.story import approvals, effects, inbox, journal, results, undo, votes
 from saga_engine.store.schema.workers import findings, incarnations
 
 __all__ = [
     "Moment",
     "Name",
+    "Number",
     "approvals",
     "definitions",
     "effects",
@@ -21,6 +22,7 @@ __all__ = [
     "incarnations",
     "journal",
     "metadata",
+    "number_of",
     "pruned",
     "results",
     "runs",

@@ -34,6 +34,10 @@ class Moment(sa.TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+# What rows of a run know it by, where there are many: a quarter of its id, and less. In SQLite it is the rowid.
+Number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
 metadata = sa.MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -48,6 +52,11 @@ metadata = sa.MetaData(
 def run() -> sa.Column[str]:
     """The run that a row belongs to."""
     return sa.Column("run_id", sa.ForeignKey("saga_runs.id"), nullable=False)
+
+
+def numbered() -> sa.Column[int]:
+    """The number of the run that the row belongs to."""
+    return sa.Column("run", sa.ForeignKey("saga_runs.number"), nullable=False)
 
 
 def one_of(column: str, *values: str) -> sa.CheckConstraint:

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from saga_engine.store.schema.base import Moment, Name, among, metadata, one_of, run
+from saga_engine.store.schema.base import Moment, Name, Number, among, metadata, one_of, run
 
 store = sa.Table(
     "saga_store",
@@ -33,8 +33,10 @@ RESTING = sa.text("rests_in IS NOT NULL")
 runs = sa.Table(
     "saga_runs",
     metadata,
-    # UUIDv7, hexadecimal. Set at the start, like everything down to starter.
-    sa.Column("id", Name, primary_key=True),
+    # What journal, results and undo know it by. Given at the start, like everything down to starter.
+    sa.Column("number", Number, primary_key=True, autoincrement=False),
+    # UUIDv7, hexadecimal.
+    sa.Column("id", Name, nullable=False, unique=True),
     # The id in Crockford base32, reversed: a suffix that a person types is a prefix here, served by an index.
     sa.Column("tag", Name, nullable=False, unique=True),
     sa.Column("saga", sa.Text, nullable=False),
@@ -94,6 +96,15 @@ runs = sa.Table(
         postgresql_where=sa.text("ended_at IS NULL"),
     ),
 )
+
+NUMBERS = "saga_run_numbers"
+"""A sequence of PostgreSQL. In SQLite one transaction writes at a time, and the next is one more than the last."""
+
+
+def number_of(run_id: str | sa.BindParameter[str]) -> sa.ScalarSelect[int]:
+    """The number of the run with that id. Unique index."""
+    return sa.select(runs.c.number).where(runs.c.id == run_id).scalar_subquery()
+
 
 DUE_ACTION = sa.text("leased_by IS NULL AND due_at IS NOT NULL AND kind <> 'timer'")
 FAILING = sa.text("error <> ''")

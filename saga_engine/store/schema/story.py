@@ -2,12 +2,12 @@
 
 import sqlalchemy as sa
 
-from saga_engine.store.schema.base import Moment, Name, metadata, one_of, run
+from saga_engine.store.schema.base import Moment, Name, metadata, numbered, one_of, run
 
 results = sa.Table(
     "saga_results",
     metadata,
-    run(),
+    numbered(),
     # From 1, in the order in which they came: one decision may bring several.
     sa.Column("position", sa.Integer, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
@@ -19,13 +19,13 @@ results = sa.Table(
     sa.Column("revision", sa.Integer, nullable=False),
     # Set by the decision that undoes the step, or forgets what came after a state.
     sa.Column("undone", sa.Boolean, nullable=False),
-    sa.PrimaryKeyConstraint("run_id", "position"),
+    sa.PrimaryKeyConstraint("run", "position"),
 )
 
 undo = sa.Table(
     "saga_undo",
     metadata,
-    run(),
+    numbered(),
     # From 1, in order of start; the next rollback undoes the highest first.
     sa.Column("position", sa.Integer, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
@@ -35,7 +35,7 @@ undo = sa.Table(
     sa.Column("revision", sa.Integer, nullable=False),
     # Decisions.
     sa.Column("status", sa.Text, nullable=False),
-    sa.PrimaryKeyConstraint("run_id", "position"),
+    sa.PrimaryKeyConstraint("run", "position"),
     one_of("status", "started", "done", "undone", "skipped", "dropped", "sealed"),
 )
 
@@ -123,7 +123,7 @@ votes = sa.Table(
 journal = sa.Table(
     "saga_journal",
     metadata,
-    run(),
+    numbered(),
     # From 1 without a gap. Lines are never changed.
     sa.Column("revision", sa.Integer, nullable=False),
     sa.Column("at", Moment, nullable=False),
@@ -132,5 +132,5 @@ journal = sa.Table(
     sa.Column("commands", sa.Text, nullable=False),
     # sha256 of the line before, revision, time, event and commands.
     sa.Column("hash", sa.LargeBinary, nullable=False),
-    sa.PrimaryKeyConstraint("run_id", "revision"),
+    sa.PrimaryKeyConstraint("run", "revision"),
 )

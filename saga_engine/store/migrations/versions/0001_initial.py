@@ -6,7 +6,7 @@ Revision ID: 0001
 import sqlalchemy as sa
 from alembic import op
 
-from saga_engine.store.schema import Moment, Name
+from saga_engine.store.schema import Moment, Name, Number
 
 revision = "0001"
 down_revision = None
@@ -52,9 +52,12 @@ def _store() -> None:
 
 
 def _runs() -> None:
-    """The runs."""
+    """The runs, and on PostgreSQL where their numbers come from."""
+    if op.get_context().dialect.name == "postgresql":
+        op.execute("CREATE SEQUENCE saga_run_numbers")
     op.create_table(
         "saga_runs",
+        sa.Column("number", Number, autoincrement=False, nullable=False),
         sa.Column("id", Name, nullable=False),
         sa.Column("tag", Name, nullable=False),
         sa.Column("saga", sa.Text(), nullable=False),
@@ -93,7 +96,8 @@ def _runs() -> None:
             f"(rests_in IS NULL) <> ({_among('status', 'waiting', 'parked')})", name=op.f("ck_saga_runs_resting")
         ),
         sa.ForeignKeyConstraint(["definition"], ["saga_definitions.id"], name=op.f("fk_saga_runs_definition")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_saga_runs")),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_saga_runs")),
+        sa.UniqueConstraint("id", name=op.f("uq_saga_runs_id")),
         sa.UniqueConstraint("run_key", name=op.f("uq_saga_runs_run_key")),
         sa.UniqueConstraint("tag", name=op.f("uq_saga_runs_tag")),
     )
@@ -162,19 +166,19 @@ def _results() -> None:
     """What came of steps, and what a rollback undoes."""
     op.create_table(
         "saga_results",
-        sa.Column("run_id", Name, nullable=False),
+        sa.Column("run", Number, nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("visit", sa.Integer(), nullable=False),
         *_texts("source", "value"),
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("undone", sa.Boolean(), nullable=False),
-        sa.ForeignKeyConstraint(["run_id"], ["saga_runs.id"], name=op.f("fk_saga_results_run_id")),
-        sa.PrimaryKeyConstraint("run_id", "position", name=op.f("pk_saga_results")),
+        sa.ForeignKeyConstraint(["run"], ["saga_runs.number"], name=op.f("fk_saga_results_run")),
+        sa.PrimaryKeyConstraint("run", "position", name=op.f("pk_saga_results")),
     )
     op.create_table(
         "saga_undo",
-        sa.Column("run_id", Name, nullable=False),
+        sa.Column("run", Number, nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("visit", sa.Integer(), nullable=False),
@@ -185,8 +189,8 @@ def _results() -> None:
             _among("status", "started", "done", "undone", "skipped", "dropped", "sealed"),
             name=op.f("ck_saga_undo_status"),
         ),
-        sa.ForeignKeyConstraint(["run_id"], ["saga_runs.id"], name=op.f("fk_saga_undo_run_id")),
-        sa.PrimaryKeyConstraint("run_id", "position", name=op.f("pk_saga_undo")),
+        sa.ForeignKeyConstraint(["run"], ["saga_runs.number"], name=op.f("fk_saga_undo_run")),
+        sa.PrimaryKeyConstraint("run", "position", name=op.f("pk_saga_undo")),
     )
     op.create_table(
         "saga_effects",
@@ -221,13 +225,13 @@ def _events() -> None:
     )
     op.create_table(
         "saga_journal",
-        sa.Column("run_id", Name, nullable=False),
+        sa.Column("run", Number, nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("at", Moment(), nullable=False),
         *_texts("event", "commands"),
         sa.Column("hash", sa.LargeBinary(), nullable=False),
-        sa.ForeignKeyConstraint(["run_id"], ["saga_runs.id"], name=op.f("fk_saga_journal_run_id")),
-        sa.PrimaryKeyConstraint("run_id", "revision", name=op.f("pk_saga_journal")),
+        sa.ForeignKeyConstraint(["run"], ["saga_runs.number"], name=op.f("fk_saga_journal_run")),
+        sa.PrimaryKeyConstraint("run", "revision", name=op.f("pk_saga_journal")),
     )
 
 
