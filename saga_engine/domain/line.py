@@ -5,14 +5,16 @@ What comes with every step is said in a few words, a list each; all else is spel
 what was written. The journal's chain of hashes is over these texts, so what is written here is never written in another
 way (docs/decisions/0043).
 
-| words | commands |
+| words | event or commands |
 |---|---|
+| ``["Succeeded", task, incarnation, value, attempt]`` | ActionSucceeded |
 | ``["Done", state, source, undo, visit]`` | AddResult with the event's value; SetUndo, done; CloseTask of the event's |
 | ``["Move", target, because, visit, source]`` | Move; *source* is the state that is Done |
 | ``["Step", undo]`` | AddTask of the state moved to; PushUndo |
 | ``["Start", seconds]`` | OpenState; SetDue of that task, so many seconds after the line's own time |
 
-*undo* is a position, 0 where there is none. At the end of a list is left out: 0 as *undo* and *seconds*, 1 as *visit*.
+*undo* is a position, 0 where there is none. At the end of a list is left out: 0 as *undo* and *seconds*, 1 as *visit*
+and *attempt*.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +27,6 @@ from msgspec.json import Encoder, decode
 from saga_engine.domain import commands as c
 from saga_engine.domain.commands import Command
 from saga_engine.domain.events import ActionSucceeded, Event
-from saga_engine.domain.frozen import Told
 from saga_engine.domain.snapshot import Task
 
 Phrase: TypeAlias = tuple[list[Any], int]
@@ -35,32 +36,28 @@ Phrase: TypeAlias = tuple[list[Any], int]
 def event_text(run_id: str, event: Event) -> str:
     """The event of a line of that run, as JSON."""
     if type(event) is ActionSucceeded:
-        name = _short(event.task, run_id)
-        return _ENCODER.encode(_Succeeded(name, event.incarnation, event.value, event.attempt)).decode()
-    told = to_builtins(event)
-    _shorten(told, run_id)
-    if told.get("attempt") == 1:
-        del told["attempt"]
-    return _ENCODER.encode(told).decode()
-
-
-class _Succeeded(Told, frozen=True, tag="ActionSucceeded"):
-    """What comes most often, without the way over a dictionary."""
-
-    task: str
-    incarnation: str
-    value: str
-    attempt: int = 1
+        told = ["Succeeded", _short(event.task, run_id), event.incarnation, event.value]
+        return _ENCODER.encode(told if event.attempt == 1 else [*told, event.attempt]).decode()
+    spelled_out = to_builtins(event)
+    _shorten(spelled_out, run_id)
+    return _ENCODER.encode(spelled_out).decode()
 
 
 def event_of(run_id: str, text: str) -> Event:
     """The event of a stored line; ValueError and the like where it is none."""
     told: Any = decode(text)
-    if "task" in told:
-        _lengthen(told, run_id)
-        told.setdefault("attempt", 1)
+    if isinstance(told, list):
+        return _READ_EVENT[told[0]](run_id, *told[1:])
+    _lengthen(told, run_id)
     found: Event = convert(told, Event)
     return found
+
+
+def _succeeded(run_id: str, task: str, incarnation: str, value: str, attempt: int = 1) -> ActionSucceeded:
+    return ActionSucceeded(_long(task, run_id), attempt, incarnation, value)
+
+
+_READ_EVENT: Final = {"Succeeded": _succeeded}
 
 
 def commands_text(run_id: str, revision: int, at: datetime, event: Event, commands: Sequence[Command]) -> str:
@@ -221,6 +218,10 @@ def _short(name: str, run_id: str) -> str:
     return name[len(run_id) :] if name.startswith(f"{run_id}.") else name
 
 
+def _long(name: str, run_id: str) -> str:
+    return run_id + name if name.startswith(".") else name
+
+
 def _shorten(told: dict[str, Any], run_id: str) -> None:
     """Leave the run's id out of the task's name, wherever a command or an event has it."""
     for holder, field in _named(told):
@@ -229,8 +230,7 @@ def _shorten(told: dict[str, Any], run_id: str) -> None:
 
 def _lengthen(told: dict[str, Any], run_id: str) -> None:
     for holder, field in _named(told):
-        if holder[field].startswith("."):
-            holder[field] = run_id + holder[field]
+        holder[field] = _long(holder[field], run_id)
 
 
 def _named(told: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:

@@ -206,7 +206,8 @@ def _undo(batch: Batch, number: int, before: Snapshot, after: Snapshot) -> None:
         return
     for i, entry in enumerate(after.undo):
         if i >= len(old):
-            kept = (entry.position, entry.state, entry.visit, entry.task, entry.revision, entry.status)
+            task = entry.task[len(after.run_id) :]
+            kept = (entry.position, entry.state, entry.visit, task, entry.revision, entry.status)
             batch["undo"].append(w.UndoRow(number, *kept))
         elif entry.status != old[i].status:
             batch["undo_changes"].append(w.UndoChange(entry.status, number, entry.position))

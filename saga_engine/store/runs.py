@@ -117,7 +117,7 @@ def _snapshot(row: Sequence[Any]) -> Snapshot:
         visits=decode(visits),
         tasks=tuple(sorted(map(_task, _list(open_tasks)), key=_made)),
         results=tuple(map(_result, sorted(_list(values)))),
-        undo=tuple([UndoEntry(*fields) for fields in sorted(_list(stack))]),
+        undo=tuple([_entry(run_id, *fields) for fields in sorted(_list(stack))]),
         inbox=tuple([WaitingEvent(*fields) for fields in sorted(_list(waiting))]),
         gate=_gate(_list(gates), _list(given_votes)),
     )
@@ -159,6 +159,10 @@ def _task(row: list[Any]) -> Task:
 def _result(row: list[Any]) -> Result:
     _, state, visit, source, value, revision, undone = row
     return Result(state, visit, source, value, revision, bool(undone))
+
+
+def _entry(run_id: str, position: int, state: str, visit: int, task: str, revision: int, status: Any) -> UndoEntry:  # noqa: ANN401, PLR0917  as stored
+    return UndoEntry(position, state, visit, run_id + task, revision, status)
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -83,7 +83,8 @@ def test_a_run_in_the_middle_has_not_ended_and_its_leases_are_no_difference() ->
             '[{"kind":"Sat"}]',
             "it is no line that this program has written (ValidationError)",
         ),
-        ("[]", "[]", "it is no line that this program has written (ValidationError)"),
+        ('["Sat"]', "[]", "it is no line that this program has written (KeyError)"),
+        ('["Succeeded"]', "[]", "it is no line that this program has written (TypeError)"),
     ],
 )
 def test_what_cannot_be_the_next_line_is_told(event: str, commands: str, why: str) -> None:

@@ -5,11 +5,13 @@ It reads beside the engine, with statements of its own: between the transactions
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
+
+from saga_engine.domain.events import Report
+from saga_engine.domain.line import event_of
 
 OPEN: Final = "SELECT name, attempt, leased_by FROM saga_tasks"
 NEW: Final = """
@@ -38,10 +40,10 @@ class Audit:
     def _recorded(self, held: dict[str, tuple[int, str]], lines: list[tuple[str, int, str]]) -> None:
         for run, revision, text in lines:
             self._seen = revision
-            event = json.loads(text)
-            if "incarnation" not in event:
+            event = event_of(run, text)
+            if not isinstance(event, Report):
                 continue
-            who = (event.get("attempt", 1), event["incarnation"])
-            holder = held.get(run + event["task"])
+            who = (event.attempt, event.incarnation)
+            holder = held.get(event.task)
             if holder != who:
-                self.unfenced.append(f"line {revision}: {event['kind']} of {event['task']} by {who}, held by {holder}")
+                self.unfenced.append(f"line {revision}: {type(event)} of {event.task} by {who}, held by {holder}")

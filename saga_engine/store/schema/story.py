@@ -20,6 +20,7 @@ results = sa.Table(
     # Set by the decision that undoes the step, or forgets what came after a state.
     sa.Column("undone", sa.Boolean, nullable=False),
     sa.PrimaryKeyConstraint("run", "position"),
+    sqlite_with_rowid=False,  # small rows: a table and an index beside it would be twice the pages
 )
 
 undo = sa.Table(
@@ -30,13 +31,14 @@ undo = sa.Table(
     sa.Column("position", sa.Integer, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("visit", sa.Integer, nullable=False),
-    # The step's task: its name is the key of its effects.
-    sa.Column("task", Name, nullable=False),
+    # The step's task, its name without the run's id: with it, it is the key of its effects.
+    sa.Column("task", sa.Text, nullable=False),
     sa.Column("revision", sa.Integer, nullable=False),
     # Decisions.
     sa.Column("status", sa.Text, nullable=False),
     sa.PrimaryKeyConstraint("run", "position"),
     one_of("status", "started", "done", "undone", "skipped", "dropped", "sealed"),
+    sqlite_with_rowid=False,
 )
 
 effects = sa.Table(
