@@ -99,14 +99,20 @@ def _numbers(db: sa.Connection, wanted: int) -> Iterator[int]:
     if not wanted:
         return iter(())
     if db.dialect.name == "postgresql":
-        return iter(db.execute(_NEXT_NUMBERS, {"wanted": wanted}).scalars().all())
-    return count(db.execute(_NEXT_NUMBER).scalar_one())
+        return iter([number for (number,) in db.execute(_NEXT_NUMBERS, {"wanted": wanted})])
+    return count(db.execute(_LAST_NUMBER).scalar_one() + 1)
 
 
-_NEXT_NUMBERS = select(func.nextval(NUMBERS)).select_from(
+_NEXT_NUMBERS: Final = select(NUMBERS.next_value()).select_from(
     func.generate_series(1, bindparam("wanted", type_=sa.Integer))
 )
-_NEXT_NUMBER = select(func.coalesce(func.max(s.runs.c.number), 0) + 1)
+# Primary keys of saga_runs and saga_journal: lines whose run somebody has removed are nobody else's.
+_LAST_NUMBER: Final = select(
+    func.max(
+        func.coalesce(select(func.max(s.runs.c.number)).scalar_subquery(), 0),
+        func.coalesce(select(func.max(s.journal.c.run)).scalar_subquery(), 0),
+    )
+)
 
 
 def _chained(entry: Entry, heads: dict[str, Head], numbers: Iterator[int]) -> tuple[int, Pinned, bytes]:

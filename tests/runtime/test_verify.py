@@ -199,6 +199,16 @@ def test_lines_whose_run_was_removed_are_found(told: Told) -> None:
     assert (fault.run_id, fault.what, "belong to no run" in fault.text) == ("", "stray", True)
 
 
+@on_sqlite
+def test_lines_of_what_is_no_number_are_found(told: Told) -> None:
+    with told.engine.begin() as db:
+        db.exec_driver_sql("UPDATE saga_journal SET run = 'x' WHERE run = 1 AND revision = 1")
+    found = [fault.text for fault in told.verified().found if fault.what == "stray"]
+    with told.engine.begin() as db:
+        db.exec_driver_sql("UPDATE saga_journal SET run = 1 WHERE run = 'x'")
+    assert found == ["1 journal lines of the run with the number x belong to no run: its row was removed"]
+
+
 def test_a_history_moved_to_another_run_is_found(told: Told) -> None:
     """The chain begins with the name of its run."""
     with told.engine.begin() as db:

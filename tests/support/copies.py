@@ -63,7 +63,7 @@ def copy(db: sa.Connection, run: str, times: int) -> None:
         db.execute(sa.delete(_made))
     db.exec_driver_sql("DROP TABLE bench_ids")
     if db.dialect.name == "postgresql":
-        db.execute(sa.select(sa.func.setval(NUMBERS, first + times)))
+        db.execute(sa.select(sa.func.setval(NUMBERS.name, first + times)))
 
 
 def _named(number: int, run: str) -> dict[str, Any]:

@@ -97,7 +97,7 @@ runs = sa.Table(
     ),
 )
 
-NUMBERS = "saga_run_numbers"
+NUMBERS = sa.Sequence("saga_run_numbers")
 """A sequence of PostgreSQL. In SQLite one transaction writes at a time, and the next is one more than the last."""
 
 
