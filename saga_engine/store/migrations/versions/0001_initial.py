@@ -104,7 +104,7 @@ def _runs() -> None:
     if op.get_context().dialect.name == "postgresql":
         # A step changes nothing that an index holds: with room on its page, the next version of the row is all that
         # is written (HOT).
-        op.execute("ALTER TABLE saga_runs SET (fillfactor = 70)")
+        op.execute("ALTER TABLE saga_runs SET (fillfactor = 45)")
     _partial("ix_saga_runs_resting", "saga_runs", ["definition", "rests_in", "status"], "rests_in IS NOT NULL")
     _partial("ix_saga_runs_live", "saga_runs", ["status", "id"], "ended_at IS NULL")
     op.create_index("ix_saga_runs_saga_created", "saga_runs", ["saga", "id"], unique=False)
