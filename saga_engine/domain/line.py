@@ -3,7 +3,7 @@
 What comes with every step is said in a few words, a list each; all else is spelled out, an object each, with its
 ``kind``. A task's name begins with its run's id, and the id is left out: ``.3`` is ``run.3``. What is read is exactly
 what was written. The journal's chain of hashes is over these texts, so what is written here is never written in another
-way (docs/decisions/0043).
+way (docs/decisions/0046).
 
 | words | event or commands |
 |---|---|
