@@ -67,7 +67,7 @@ class Slots:
         """Attempts that count no more and whose threads have not come back, with the moment from which they hang."""
         self._processes: dict[Lease, Process] = {}
         """Those of them, and of the running, that can be killed."""
-        self._threads = Threads(size)
+        self._threads = Threads()
         self.gathering = Gathering(limits.batch_milliseconds / 1_000)
 
     @property
@@ -109,7 +109,7 @@ class Slots:
         process = self._isolation.process(attempt, suspect=suspect, alone=alone)
         if process is not None:
             self._processes[attempt.lease] = process
-        self._threads.submit(partial(self._run, attempt, process))
+        self._threads.submit(partial(self._run, attempt, process), self.size - self.free)
 
     def has(self, lease: Lease) -> bool:
         """True while this attempt runs here and counts."""

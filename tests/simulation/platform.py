@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +69,7 @@ class Threads:
     def __init__(self, world: World) -> None:
         self._world, self._process = world, world.running
 
-    def submit(self, call: Any) -> None:
+    def submit(self, call: Any, under_way: int) -> None:  # noqa: ARG002  the real one's signature
         attempt = call.args[0]
         attempt.started = attempt.heard = self._world.monotonic()  # its class has bound the clock of the machine
         self._world.starts(self._process, attempt.task.name)
@@ -161,7 +161,7 @@ def installed(world: World) -> Iterator[None]:
             slots,
             {
                 "monotonic": world.monotonic,
-                "Threads": _of(Threads, world),
+                "Threads": lambda: Threads(world),
                 "Isolation": lambda *_: Isolation(),
                 "SimpleQueue": lambda: Queue(world),
             },
@@ -204,10 +204,6 @@ def silent() -> Iterator[None]:
         yield
     finally:
         structlog.configure(**before)
-
-
-def _of(kind: Callable[..., Any], world: World) -> Callable[[int], Any]:
-    return lambda _size: kind(world)
 
 
 def _host() -> str:
