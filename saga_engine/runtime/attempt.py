@@ -17,6 +17,8 @@ class Attempt:
     chart: Chart
     incarnation: str
     ends: bool = False
+    told: bool = False
+    """The step has asked whether its result is wanted, and was told that nobody wants it."""
     gone: bool = False
     """The lease is lost: nothing of this attempt counts any more."""
     started: float = field(default_factory=monotonic)

@@ -78,8 +78,9 @@ class StoreHands(Hands):
         self._store = store
 
     def cancelled(self, attempt: Attempt, /) -> bool:
-        """Set by the worker's loop."""
-        return attempt.ends or attempt.gone
+        """Set by the worker's loop. That the step knows it is kept: what it returns now may be half of its work."""
+        attempt.told = attempt.told or attempt.ends or attempt.gone
+        return attempt.told
 
     def heard(self, attempt: Attempt, /) -> bool:
         """Keep the moment; the worker's loop looks at it."""

@@ -127,13 +127,13 @@ class Slots:
         """The same, whole."""
         return list(self._running.values())
 
-    def finished(self, lease: Lease) -> bool:
-        """Forget an attempt that came back; False when it had been given up, and its report counts no more."""
+    def finished(self, lease: Lease) -> Attempt | None:
+        """Forget an attempt that came back; None when it had been given up, and its report counts no more."""
         self.gathering.back(lease)
         self._ending_since.pop(lease, None)
         self._given_up.pop(lease, None)
         self._processes.pop(lease, None)
-        return self._running.pop(lease, None) is not None
+        return self._running.pop(lease, None)
 
     def ask_to_end(self, leases: Collection[Lease]) -> None:
         """Tell these attempts that nobody wants their result; from now on the grace runs."""

@@ -132,11 +132,12 @@ class Worker:
         self._reports += self._slots.overdue()
 
     def _came_back(self, lease: Lease, report: e.Report | None) -> None:
-        """Keep the report; in a drain what failed did so because it was asked to stop, for all we know."""
-        if not self._slots.finished(lease) or report is None:
+        """Keep the report; in a drain an attempt may have come back because it was asked to stop."""
+        attempt = self._slots.finished(lease)
+        if attempt is None or report is None:
             return
         run = self._runs.get(run_id_of(lease[0])) if self._stopping else None
-        if run and isinstance(report, e.ActionFailed) and not draining.must_tell(self._door.chart(run), run, report):
+        if run and not draining.must_tell(run, attempt, report):
             self._returned.append(lease)
         else:
             self._reports.append(report)

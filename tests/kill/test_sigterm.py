@@ -57,9 +57,22 @@ def test_what_has_not_begun_is_handed_back_at_once_while_others_still_have_their
     assert [line["run"] for line in project.lines()] == [running]
 
 
-def test_a_step_that_sees_cancelled_ends_within_the_grace_and_is_recorded(project_of: Projects, store: str) -> None:
+def test_a_step_that_sees_cancelled_and_returns_is_not_done_and_goes_on_elsewhere(
+    project_of: Projects, store: str
+) -> None:
     project = project_of(store, grace_seconds=WAIT_SECONDS)
     worker, run = holding(project, "until cancelled")
+    worker.signal(signal.SIGTERM)
+    assert worker.ended() == 0
+    assert project.task(run) == {**NOTHING_COUNTED, "lost_by": None}
+    project.worker()
+    assert project.ended(run).results == {"HOLDING": {"attempt": 2, "cancelled": False}}
+    project.check_journal(run)
+
+
+def test_a_step_that_may_not_begin_twice_sees_cancelled_and_is_recorded(project_of: Projects, store: str) -> None:
+    project = project_of(store, grace_seconds=WAIT_SECONDS)
+    worker, run = holding(project, "until cancelled", saga="once")
     worker.signal(signal.SIGTERM)
     assert worker.ended() == 0
     found = project.engine.get(run)
@@ -108,7 +121,7 @@ def test_a_step_that_may_not_begin_twice_and_hangs_is_parked(project_of: Project
 def test_the_release_is_the_last_write_of_a_worker(project_of: Projects, store: str) -> None:
     project = project_of(store)
     file = project.folder / "hits"
-    worker, run = holding(project, "until cancelled", points=f"store.*:*=trace:{file}")
+    worker, run = holding(project, "until cancelled", saga="once", points=f"store.*:*=trace:{file}")
     worker.signal(signal.SIGTERM)
     assert worker.ended() == 0
     hits = file.read_text().splitlines()

@@ -122,21 +122,51 @@ def test_a_worker_that_is_stopped_hands_back_what_ends_in_time_and_counts_nothin
     assert ends(engine) == ["released"]
 
 
-def test_a_worker_that_is_stopped_records_what_succeeds_in_time(opened: Opened) -> None:
-    engine = opened(plays.saga(), grace_seconds=5)
-
-    def one(step: Any) -> Value:
-        play.began.set()
-        while not step.cancelled:
-            time.sleep(0.005)
-        return Value(n=4)
-
+def stopped_in_the_middle(engine: Engine, one: plays.Act) -> str:
+    """A run whose worker is stopped when its first step has begun; *one* sees it to its end within the grace."""
     with plays.playing("p", one=one) as play:
+        play.acts["one"] = lambda step: (play.began.set(), one(step))[1]
         run = engine.start("play", {"name": "p"}).id
         with working(engine):
             assert play.began.wait(10)
-    assert (engine.get(run).state, engine.get(run).results["ONE"]["n"], play.told) == ("TWO", 4, ["one"])
-    assert holders(engine) == [None]
+    assert (play.told, holders(engine)) == (["one"], [None])
+    return run
+
+
+def until_cancelled(step: Any) -> Value:
+    while not step.cancelled:
+        time.sleep(0.005)
+    return Value(n=4)
+
+
+def test_a_worker_that_is_stopped_records_what_succeeds_in_time_and_never_looked(opened: Opened) -> None:
+    engine = opened(plays.saga(), grace_seconds=5)
+
+    def one(step: Any) -> Value:
+        assert not step.cancelled, "it looked before"
+        time.sleep(0.3)
+        return Value(n=4)
+
+    run = stopped_in_the_middle(engine, one)
+    assert (engine.get(run).state, engine.get(run).results["ONE"]["n"]) == ("TWO", 4)
+
+
+def test_what_returns_because_it_was_told_that_nobody_wants_it_is_not_done_and_counts_nothing(opened: Opened) -> None:
+    engine = opened(plays.saga(retry=Retry(1)), grace_seconds=5)
+    run = stopped_in_the_middle(engine, until_cancelled)
+    found = engine.get(run)
+    (task,) = found.tasks
+    assert (found.state, found.results, found.revision) == ("ONE", {}, 1)
+    assert (task.failures, task.crashes, task.attempt) == (0, 0, 1)
+    with plays.playing("p"):
+        engine.work(until_idle=True)
+    assert (engine.get(run).status, engine.get(run).results["ONE"]["n"]) == ("completed", 0)
+
+
+def test_what_may_not_begin_twice_is_recorded_whatever_it_was_told(opened: Opened) -> None:
+    engine = opened(plays.saga(promise="manual"), grace_seconds=5)
+    run = stopped_in_the_middle(engine, until_cancelled)
+    assert (engine.get(run).state, engine.get(run).results["ONE"]["n"]) == ("TWO", 4)
 
 
 def test_what_does_not_end_in_the_grace_is_handed_back_with_the_name_of_its_runner(opened: Opened) -> None:

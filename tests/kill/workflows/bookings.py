@@ -126,7 +126,7 @@ trip.final(T.BOOKED, T.AT_HOME)
 class Hold(Frozen):
     folder: str
     how: str
-    """What it does: *until cancelled*, *hangs* (the first attempt), *hangs for good* (each), *dies*,
+    """What it does: *until cancelled* (the first attempt), *hangs* (likewise), *hangs for good* (each), *dies*,
     *second waits* (for the file ``go``), *short*."""
 
 
@@ -140,7 +140,7 @@ def hold(step: Step[Hold]) -> Held:
     seen(step.input.folder, run=step.run_id, step="hold", attempt=step.attempt)
     end = time.monotonic() + HANGS_SECONDS
     match step.input.how:
-        case "until cancelled":
+        case "until cancelled" if step.attempt == 1:
             while not step.cancelled and time.monotonic() < end:
                 time.sleep(LOOK_SECONDS)
         case "second waits" if step.attempt > 1:
