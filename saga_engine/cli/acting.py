@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from rich.text import Text
 
 from saga_engine.cli import output, people, trouble, waiting
-from saga_engine.cli.here import Here, names_from_input
+from saga_engine.cli.here import Here, ask, names_from_input
 from saga_engine.cli.people import Column
 from saga_engine.errors import SagaError
 from saga_engine.runtime.views import Reply, RunView
 
 INPUT: Final = "-"
+NAMED_MAX: Final = 5
+"""How many runs a question names."""
 Over: TypeAlias = Callable[[RunView], int | None]
 
 RUNS = (
@@ -26,9 +28,31 @@ REPLIES = (
     Column[Reply]("RUN", lambda reply: reply.run, whole=True),
     Column[Reply]("FROM", lambda reply: reply.source),
     Column[Reply]("STATE", lambda reply: reply.state),
-    Column[Reply]("STATUS", lambda reply: reply.status),
+    Column[Reply]("STATUS", lambda reply: f"{reply.status}, paused" if reply.paused else reply.status),
     Column[Reply]("NOTE", lambda reply: reply.note),
 )
+
+
+class Chosen(NamedTuple):
+    """The runs that are meant, by their ids. *alone*: one was named, and not on standard input."""
+
+    ids: list[str]
+    alone: bool
+
+
+def chosen(here: Here, typed: tuple[str, ...]) -> Chosen:
+    """The runs that are named, ``-`` for names on standard input; ``RunNotFound`` before anything is done to one."""
+    return Chosen([here.run(name) for name in names(typed)], alone=len(typed) == 1 and typed[0] != INPUT)
+
+
+def confirmed(here: Here, typed: tuple[str, ...], question: str, flag: str, *, yes: bool) -> Chosen:
+    """The same, once somebody has said yes to *question*, in which ``{}`` stands for the names of the runs."""
+    found = chosen(here, typed)
+    if not yes:
+        told = [here.engine.get(run_id).name for run_id in found.ids[:NAMED_MAX]]
+        more = [f"{len(found.ids) - NAMED_MAX} more"] if len(found.ids) > NAMED_MAX else []
+        ask(question.format(", ".join(told + more)), flag, yes=False)
+    return found
 
 
 def acted(here: Here, reply: Reply, done: str, wait: timedelta | None) -> int:
@@ -48,18 +72,18 @@ def waited(here: Here, run_id: str, wait: timedelta, over: Over = waiting.stoppe
     return code
 
 
-def each(here: Here, typed: tuple[str, ...], act: Callable[[str], Reply], done: str, wait: timedelta | None) -> int:
-    """Act on the runs that are named, one after the other; ``-`` stands for names on standard input.
+def each(here: Here, asked: Chosen, act: Callable[[str], Reply], done: str, wait: timedelta | None) -> int:
+    """Act on the runs, one after the other.
 
     One that is refused does not keep the others from being acted on; the first trouble decides the exit code.
     """
-    if len(typed) == 1 and typed[0] != INPUT:
-        return acted(here, act(here.run(typed[0])), done, wait)
+    if asked.alone:
+        return acted(here, act(asked.ids[0]), done, wait)
     replies: list[Reply] = []
     codes: list[int] = []
-    for name in names(typed):
+    for run_id in asked.ids:
         try:
-            replies.append(act(here.run(name)))
+            replies.append(act(here.run(run_id)))
         except SagaError as error:
             codes.append(trouble.told(here.named(error)))
     if wait is None:
@@ -99,4 +123,4 @@ def _note(here: Here, run: RunView, code: int) -> None:
 
 def _line(reply: Reply, done: str) -> Text:
     way = f"{reply.source} → {reply.state}" if reply.source != reply.state else f"in {reply.state}"
-    return people.cell(f"{reply.run}: {done}, {way}")
+    return people.cell(f"{reply.run}: {done if reply.changed else 'nothing done'}, {way}")

@@ -66,7 +66,7 @@ def _each(here_: Here, runs: tuple[str, ...], *, every: bool, dry_run: bool) -> 
     """One that is refused does not keep the others from being looked at; the first trouble decides the exit code."""
     found: list[ReconciledView] = []
     codes: list[int] = []
-    for name in _live(here_) if every else (here_.run(name) for name in acting.names(runs)):
+    for name in _live(here_) if every else acting.chosen(here_, runs).ids:
         try:
             one = here_.engine.reconcile(name, dry_run=dry_run)
         except SagaError as error:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import click
 
-from saga_engine.cli import acting, here, options
+from saga_engine.cli import acting, options
 from saga_engine.cli.here import Here
 from saga_engine.cli.options import Command, Options
 from saga_engine.cli.trouble import Refused
@@ -27,8 +27,9 @@ def retry(given: Options, runs: tuple[str, ...], reason: str, wait: timedelta | 
     What is parked gets a new budget of attempts; without anything parked, what backs off is tried at once.
     """
     with Here(given) as opened:
+        found = acting.chosen(opened, runs)
         act = _act(opened.engine.retry, reason, dry_run=dry_run)
-        return acting.each(opened, runs, act, _word("tried again", dry_run=dry_run), _wait(wait, dry_run=dry_run))
+        return acting.each(opened, found, act, _word("tried again", dry_run=dry_run), _wait(wait, dry_run=dry_run))
 
 
 @click.command(cls=Command)
@@ -46,10 +47,10 @@ def skip(
     A notice, an undo or a step without a result can be skipped: a person has taken it over. What follows a step that
     has a result needs it; say with `saga resolve` what happened instead.
     """
-    here.ask(f"Go on without what is parked in {_told(runs)}?", "--yes", yes=yes or dry_run)
     with Here(given) as opened:
+        found = acting.confirmed(opened, runs, "Go on without what is parked in {}?", "--yes", yes=yes or dry_run)
         act = _act(opened.engine.skip, reason, dry_run=dry_run)
-        return acting.each(opened, runs, act, _word("skipped", dry_run=dry_run), _wait(wait, dry_run=dry_run))
+        return acting.each(opened, found, act, _word("skipped", dry_run=dry_run), _wait(wait, dry_run=dry_run))
 
 
 @click.command(cls=Command)
@@ -89,10 +90,10 @@ def cancel(
 
     Its status at the end is cancelled; `--wait` then ends with 5. Past the point of no return it is refused.
     """
-    here.ask(f"Cancel {_told(runs)} and undo what was done?", "--yes", yes=yes or dry_run)
     with Here(given) as opened:
+        found = acting.confirmed(opened, runs, "Cancel {} and undo what was done?", "--yes", yes=yes or dry_run)
         act = _act(opened.engine.cancel, reason, dry_run=dry_run)
-        return acting.each(opened, runs, act, _word("cancelled", dry_run=dry_run), _wait(wait, dry_run=dry_run))
+        return acting.each(opened, found, act, _word("cancelled", dry_run=dry_run), _wait(wait, dry_run=dry_run))
 
 
 @click.command(cls=Command)
@@ -106,8 +107,9 @@ def pause(given: Options, runs: tuple[str, ...], reason: str, *, dry_run: bool) 
     No timer fires either; what runs is finished and recorded. Events and verdicts are accepted and act at resume.
     """
     with Here(given) as opened:
+        found = acting.chosen(opened, runs)
         act = _act(opened.engine.pause, reason, dry_run=dry_run)
-        return acting.each(opened, runs, act, _word("paused", dry_run=dry_run), None)
+        return acting.each(opened, found, act, _word("paused", dry_run=dry_run), None)
 
 
 @click.command(cls=Command)
@@ -119,8 +121,9 @@ def pause(given: Options, runs: tuple[str, ...], reason: str, *, dry_run: bool) 
 def resume(given: Options, runs: tuple[str, ...], reason: str, wait: timedelta | None, *, dry_run: bool) -> int:
     """Let a paused run go on."""
     with Here(given) as opened:
+        found = acting.chosen(opened, runs)
         act = _act(opened.engine.resume, reason, dry_run=dry_run)
-        return acting.each(opened, runs, act, _word("resumed", dry_run=dry_run), _wait(wait, dry_run=dry_run))
+        return acting.each(opened, found, act, _word("resumed", dry_run=dry_run), _wait(wait, dry_run=dry_run))
 
 
 def _act(verb: Callable[..., Reply], reason: str, *, dry_run: bool) -> Callable[[str], Reply]:
@@ -134,7 +137,3 @@ def _word(done: str, *, dry_run: bool) -> str:
 def _wait(wait: timedelta | None, *, dry_run: bool) -> timedelta | None:
     """Nothing follows from a dry run."""
     return None if dry_run else wait
-
-
-def _told(runs: tuple[str, ...]) -> str:
-    return runs[0] if len(runs) == 1 else f"{len(runs)} runs"

@@ -8,7 +8,7 @@ import click
 from rich.console import Group as Lines
 from rich.console import RenderableType
 
-from saga_engine.cli import acting, here, options, output, people
+from saga_engine.cli import acting, options, output, people
 from saga_engine.cli.here import Here
 from saga_engine.cli.options import Command, Options
 from saga_engine.cli.people import Column
@@ -49,18 +49,19 @@ def rollback(
     if plan:
         return _plan(given, runs, to)
     back = f"back to {to}" if to else "all of it"
-    here.ask(f"Roll back {' '.join(runs)}, {back}?", "--yes, or --plan to see what would be undone", yes=yes)
+    question, flag = f"Roll back {{}}, {back}?", "--yes, or --plan to see what would be undone"
     with Here(given) as opened:
+        found = acting.confirmed(opened, runs, question, flag, yes=yes)
 
         def act(run_id: str) -> Reply:
             return opened.engine.rollback(run_id, to=to, reason=reason)
 
-        return acting.each(opened, runs, act, "rolled back", wait)
+        return acting.each(opened, found, act, "rolled back", wait)
 
 
 def _plan(given: Options, runs: tuple[str, ...], to: str | None) -> int:
     with Here(given) as opened:
-        plans = [opened.engine.plan(opened.run(name), to=to) for name in acting.names(runs)]
+        plans = [opened.engine.plan(run_id, to=to) for run_id in acting.chosen(opened, runs).ids]
         if len(plans) == 1:
             output.item(given, "RollbackPlan", plans[0], lambda: _drawn(plans[0], given))
         elif output.for_people(given):
@@ -72,9 +73,13 @@ def _plan(given: Options, runs: tuple[str, ...], to: str | None) -> int:
 
 
 def _drawn(plan: RollbackPlan, given: Options) -> RenderableType:
-    head = f"{plan.run} would go {plan.state} → {plan.via} → {plan.ends_in}"
+    way = " → ".join(dict.fromkeys((plan.state, plan.via, plan.ends_in)))
+    if plan.note:
+        head, undo = f"{plan.run}: {plan.note}. It goes {way}", "undoes"
+    else:
+        head, undo = f"{plan.run} would go {way}", "undo"
     if not plan.steps:
         return people.cell(f"{head}; nothing has to be undone")
     return Lines(
-        people.cell(f"{head}, and undo, in this order:"), people.table(STEPS, plan.steps, wide=given.format == "wide")
+        people.cell(f"{head}, and {undo}, in this order:"), people.table(STEPS, plan.steps, wide=given.format == "wide")
     )

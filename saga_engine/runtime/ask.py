@@ -102,6 +102,7 @@ def plan(door: Door, run: str, to: str | None, actor: str) -> RollbackPlan:
         via=via,
         ends_in=after.rollback_to or (chart.ways(via, "then")[0].target if via == after.state else after.state),
         steps=tuple(_planned(chart, entry) for entry in reversed(left)),
+        note=decision.note,
     )
 
 
@@ -149,7 +150,9 @@ def reply(door: Door, before: Snapshot, decision: Decision) -> Reply:
         source=before.state,
         state=after.state,
         status=after.status,
+        paused=after.paused,
         revision=after.revision,
+        changed=bool(decision.commands),
         note=decision.note,
     )
 

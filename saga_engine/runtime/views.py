@@ -162,14 +162,19 @@ class StatusLine(Frozen):
 
 
 class Reply(Frozen):
-    """What became of a request: where the run was and is now; *note* where nothing had to be done."""
+    """What became of a request: where the run was and is now.
+
+    Not *changed*: nothing had to be done, and *note* says why.
+    """
 
     run_id: str
     run: str
     source: str
     state: str
     status: str
+    paused: bool
     revision: int
+    changed: bool = True
     note: str = ""
 
 
@@ -184,7 +189,10 @@ class PlannedUndo(Frozen):
 
 
 class RollbackPlan(Frozen):
-    """What a rollback would undo, in that order; it goes on in *via* and ends in *ends_in*."""
+    """What a rollback would undo, in that order; it goes on in *via* and ends in *ends_in*.
+
+    Where the run is rolled back already *note* says so: *steps* are what is left of that.
+    """
 
     run_id: str
     run: str
@@ -193,6 +201,7 @@ class RollbackPlan(Frozen):
     via: str
     ends_in: str
     steps: tuple[PlannedUndo, ...]
+    note: str = ""
 
 
 class DeadlineView(Frozen):

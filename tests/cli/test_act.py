@@ -241,7 +241,7 @@ def test_pause_holds_and_resume_lets_go(saga: Place) -> None:
     name = saga("run", "parcel", "--input", "to=Ann", "-q").out.strip()
     assert saga("pause", name, "--reason", "lunch") == Done(0, f"{name}: paused, in PACKING\n", "")
     again = saga("pause", name)
-    assert again == Done(0, f"{name}: paused, in PACKING\n", "note:  the run is paused already\n")
+    assert again == Done(0, f"{name}: nothing done, in PACKING\n", "note:  the run is paused already\n")
     saga.work()
     assert states(saga, name) == ("PACKING", "running")
     assert saga("resume", name, "--wait=0", "-q").code == 124
@@ -307,11 +307,42 @@ def test_names_from_standard_input_are_acted_on_one_after_the_other(saga: Place)
     done = saga("retry", "-", "--json", stdin=lines)
     assert (done.code, done.json["kind"]) == (0, "ReplyList")
     assert [reply["run"] for reply in done.json["items"]] == [second, first]
-    names = saga("pause", "-", stdin=f"{first}\nnobody-zzzzz\n\n{second}\n")
-    assert (names.code, names.err.splitlines()[0]) == (3, "error: No run is called nobody-zzzzz.")
-    assert [line.split()[0] for line in names.out.splitlines()[1:]] == [first, second]
+    saga("pause", second, "-q")
+    names = saga("pause", "-", stdin=f"{first}\n\n{second}\n")
+    assert (names.code, names.err) == (0, "")
+    assert [line.split() for line in names.out.splitlines()[1:]] == [
+        [first, "WEIGHING", "WEIGHING", "running,", "paused"],
+        [second, "WEIGHING", "WEIGHING", "running,", "paused", "the", "run", "is", "paused", "already"],
+    ]
     assert saga("retry", "-", stdin="") == Done(0, "", "nothing was done\n")
     assert saga("retry", "-", stdin='{"name": "x"}\n').code == 2
+
+
+def test_nothing_is_done_where_one_of_the_names_is_unknown(saga: Place) -> None:
+    name = saga.started(to="Ann")
+    for done in (
+        saga("pause", "-", stdin=f"{name}\nnope\n"),
+        saga("cancel", name, "nope", "--yes"),
+        saga("rollback", name, "nope", "--yes"),
+        saga("reconcile", name, "nope", "--yes"),
+    ):
+        assert done == Done(3, "", "error: No run is called nope.\nhint:  saga list\n")
+    assert kinds(saga, name)[-1] == "ActionSucceeded"
+
+
+def test_a_run_that_is_rolled_back_already_is_told_so_and_nothing_is_done(saga: Place) -> None:
+    name = saga.started(to="Ann")
+    saga("rollback", name, "--yes", "-q")
+    note = "the run is rolling back already; nothing to do"
+    assert saga("rollback", name, "--plan").out.splitlines()[0] == (
+        f"{name}: {note}. It goes ROLLING_BACK → RETURNED, and undoes, in this order:"
+    )
+    plan = saga("rollback", name, "--plan", "--json").json["item"]
+    assert (plan["note"], [step["state"] for step in plan["steps"]]) == (note, ["PACKING"])
+    for verb in ("rollback", "cancel"):
+        again = saga(verb, name, "--yes")
+        assert again == Done(0, f"{name}: nothing done, in ROLLING_BACK\n", f"note:  {note}\n")
+    assert saga("cancel", name, "--yes", "--json").json["item"]["changed"] is False
 
 
 # --- the names of runs

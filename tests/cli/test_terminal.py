@@ -42,8 +42,8 @@ def test_a_cancel_is_asked_for(saga: Place) -> None:
         terminal.type("n")
         assert terminal.end() == 2
     assert saga("show", name, "--json").json["item"]["state"] == "ASKING"
-    with saga.terminal("cancel", name) as terminal:
-        terminal.until("[y/N]: ")
+    with saga.terminal("cancel", "@last") as terminal:
+        terminal.until(f"Cancel {name} and undo what was done? [y/N]: ")
         terminal.type("y")
         assert terminal.end() == 0
     assert saga("show", name, "--json").json["item"]["state"] == "ROLLING_BACK"

@@ -124,8 +124,12 @@ def test_a_worker_that_is_stopped_hands_back_what_ends_in_time_and_counts_nothin
 
 def stopped_in_the_middle(engine: Engine, one: plays.Act) -> str:
     """A run whose worker is stopped when its first step has begun; *one* sees it to its end within the grace."""
-    with plays.playing("p", one=one) as play:
-        play.acts["one"] = lambda step: (play.began.set(), one(step))[1]
+
+    def begun(step: Any) -> Any:
+        play.began.set()
+        return one(step)
+
+    with plays.playing("p", one=begun) as play:
         run = engine.start("play", {"name": "p"}).id
         with working(engine):
             assert play.began.wait(10)
