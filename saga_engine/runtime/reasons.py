@@ -123,9 +123,9 @@ def _attempt(db: "Connection", row: "Row[Any]", holders: "dict[str, Row[Any]]", 
 
 
 def _holder(row: "Row[Any]") -> why.Holder:
-    """An incarnation whose process is known to be gone has ended, also before somebody has written it down."""
-    ended_at = row.ended_at or (row.renewed_at if row_is_dead(row) else None)
-    return why.Holder(row.id, row.host, row.pid, row.renewed_at, row.lease_until, ended_at)
+    """Whoever looks on its host knows of a process that is gone, before somebody has written it down."""
+    gone = row.ended_at is None and row_is_dead(row)
+    return why.Holder(row.id, row.host, row.pid, row.renewed_at, row.lease_until, row.ended_at, is_gone=gone)
 
 
 def _timeout(chart: Chart | None, row: "Row[Any]") -> timedelta | None:

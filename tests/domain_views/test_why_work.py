@@ -165,6 +165,10 @@ W04 EXPORTING failed 1 of 8 times and is tried again at 12:00:01 UTC (in 1 s)
             "incarnation 9f2c: ended at 11:59:59 UTC; any worker takes over at its next look",
         ),
         (
+            replace(ALIVE, is_gone=True),
+            "incarnation 9f2c: its process is gone, last heard of at 11:59:57 UTC; a worker on db-2 takes over",
+        ),
+        (
             replace(ALIVE, renewed_at=NOON - MINUTE, lease_until=NOON - 45 * SECOND),
             "incarnation 9f2c: its lease ran out at 11:59:15 UTC; any worker takes over at its next look",
         ),

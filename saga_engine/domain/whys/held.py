@@ -19,7 +19,7 @@ def held(view: View, task: Task) -> Cause:
     holder = view.attempt(task).holder
     if holder is None:
         return _unknown(view, task)
-    if holder.ended_at is not None or view.now - holder.renewed_at > SILENT:
+    if holder.ended_at is not None or holder.is_gone or view.now - holder.renewed_at > SILENT:
         return _lost(view, task, holder)
     return _ending(view, task, holder) if task.ending else _running(view, task, holder)
 
@@ -62,6 +62,8 @@ def _takes_over(view: View) -> tuple[Offer, ...]:
 def _end(view: View, holder: Holder) -> str:
     if holder.ended_at is not None:
         return f"ended at {view.at(holder.ended_at)}; any worker takes over at its next look"
+    if holder.is_gone:
+        return f"its process is gone, last heard of at {view.at(holder.renewed_at)}; a worker on {holder.host} takes over"
     if holder.lease_until < view.now:
         return f"its lease ran out at {view.at(holder.lease_until)}; any worker takes over at its next look"
     return f"its lease ends {view.ahead(holder.lease_until)}; if it stays silent, another worker takes over then"

@@ -19,6 +19,8 @@ class Holder:
     lease_until: datetime
     ended_at: datetime | None = None
     """Set once: it left in order, was found dead, or its lease ran out."""
+    is_gone: bool = False
+    """Its process is not there any more; nobody has written down yet that it has ended."""
 
     @property
     def process(self) -> str:
