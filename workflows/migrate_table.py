@@ -10,6 +10,8 @@ Before that, whatever fails, is rejected or expires ends in ROLLED_BACK, with th
 
 from enum import Enum, auto
 
+from pydantic import Field
+
 from saga_engine import Approval, Facts, Retry, Saga, Step, hours, minutes, seconds
 from saga_engine.actions.copy.export import drop_export, export, tidy_export
 from saga_engine.actions.copy.load import load, target_as_before, unload
@@ -38,7 +40,7 @@ class S(Enum):
 class Input(Move, Noticed):
     """What to move, and whom to tell. *may_miss*: so many rows may be newer in the source than the copy."""
 
-    may_miss: int = 0
+    may_miss: int = Field(default=0, ge=0)
 
 
 def is_equal(report: Report, facts: Facts[Input]) -> bool:

@@ -15,7 +15,7 @@ import click
 from saga_engine import log, settings
 from saga_engine.cli import folder, trouble
 from saga_engine.cli.options import Options
-from saga_engine.errors import RunNotFound, SagaError
+from saga_engine.errors import NoSagas, RunNotFound, SagaError, WorkflowsMissing
 from saga_engine.runtime import registry
 from saga_engine.runtime.engine import Engine
 from saga_engine.runtime.registry import Registry
@@ -63,6 +63,14 @@ class Here:
         found = Engine(settings=self.settings, registry=self.registry, create=self._create)
         self._opened = True
         return found
+
+    def need_sagas(self) -> None:
+        """``WorkflowsMissing`` or ``NoSagas`` where there is nothing to run: asked before a store is made for it."""
+        path = self.settings.workflows
+        if not path.exists():
+            raise WorkflowsMissing(path=path)
+        if not self.registry.broken and next(iter(self.registry), None) is None:
+            raise NoSagas(path=path)
 
     def run(self, typed: str) -> str:
         """The id of the run that *typed* names; from now on it is ``@last``."""

@@ -32,6 +32,7 @@ def worker(given: Options, concurrency: int, queues: str, *, until_idle: bool) -
         raise click.BadParameter("name at least one queue", param_hint="--queues")
     prefork()  # while there is no thread and no connection
     with Here(given, create=True, log_level=0) as here:
+        here.need_sagas()
         found = here.engine.worker(concurrency=concurrency, queues=names)
         asked = _drains_when_asked(found)
         code = found.run(until_idle=until_idle)

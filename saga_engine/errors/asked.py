@@ -59,6 +59,12 @@ class WorkflowsMissing(NotFound):
     hint = "saga init"
 
 
+class NoSagas(NotFound):
+    """There is no saga in {path}: a worker would run nothing."""
+
+    hint = "saga init"
+
+
 class NotLoaded(NotFound):
     """{saga} v{version} ({digest}) is not loaded here, so nothing can be decided for its runs. Files that failed: {broken}."""
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import PydanticSerializationError
 
+from saga_engine.domain.finite import refuse_lost
 from saga_engine.errors import PayloadTooLarge, ResultNotStorable
 
 N = TypeVar("N")
@@ -19,7 +19,9 @@ def write(value: object, limit: int, what: str) -> str:
         raise ResultNotStorable(what=what, reason=f"it is a {type(value).__name__}")
     try:
         json = "null" if value is None else value.model_dump_json(by_alias=True, round_trip=True, warnings=False)
-    except PydanticSerializationError as error:
+        if value is not None:
+            refuse_lost(value, json)
+    except ValueError as error:
         raise ResultNotStorable(what=what, reason=str(error)) from error
     size = len(json.encode())
     if size > limit:

@@ -16,6 +16,7 @@ from saga_engine.domain.codec import canonical
 from saga_engine.domain.definition.functions import named
 from saga_engine.domain.definition.table import NOTICE_RETRY, Run, Undo
 from saga_engine.domain.definition.values import Done, InDoubt, NotDone, UserCode
+from saga_engine.domain.finite import refuse_lost
 from saga_engine.failpoints import hit
 from saga_engine.ledger import mariadb_errors
 from saga_engine.runtime.attempt import Attempt
@@ -152,6 +153,7 @@ def stored(model: type[BaseModel], value: BaseModel, step: str, most: int) -> st
     try:
         tree = value.model_dump(mode="json", warnings="error")
         text = canonical(tree)
+        refuse_lost(value, text)
         same = model.model_validate_json(text)
         size = len(text.encode())
     except (ValueError, TypeError, ValidationError) as error:

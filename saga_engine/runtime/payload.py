@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 from saga_engine import errors
 from saga_engine.domain.codec import canonical
 from saga_engine.domain.events import Event
+from saga_engine.domain.finite import refuse_lost
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -27,6 +28,7 @@ def as_json(value: BaseModel, what: str, most: int) -> str:
     """*value* as canonical JSON of at most *most* bytes; ``BadInput`` or ``PayloadTooLarge``."""
     try:
         text = canonical(value.model_dump(mode="json"))
+        refuse_lost(value, text)
         size = len(text.encode())
     except UnicodeEncodeError:
         raise errors.BadInput(f"the store cannot hold {what}: it has half of a surrogate pair in it") from None

@@ -17,6 +17,7 @@ from saga_engine.domain.codec import canonical
 from saga_engine.domain.definition.facts import Log, Step
 from saga_engine.domain.definition.functions import model_of
 from saga_engine.domain.definition.values import Connection
+from saga_engine.domain.finite import refuse_lost
 from saga_engine.ledger import effect as ledger_effect
 from saga_engine.ledger import undo as ledger_undo
 from saga_engine.ledger.connect import session
@@ -80,6 +81,7 @@ class LiveStep(Step[Any]):
     def checkpoint(self, value: BaseModel) -> None:
         """Keep *value* for the next attempt."""
         text = canonical(value.model_dump(mode="json"))
+        refuse_lost(value, text)
         if len(text.encode()) > self._hands.result_bytes_max:
             raise errors.PayloadTooLarge(
                 what="the checkpoint", size=len(text.encode()), limit=self._hands.result_bytes_max

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from saga_engine import Connection, Engine
 from saga_engine.actions.copy.plan import Report
@@ -122,6 +123,11 @@ def test_only_rows_that_are_newer_in_the_source_may_be_missing(
     )  # fmt: skip
     facts = step(Input(source=Connection("a"), target=Connection("b"), table="t", may_miss=may_miss))
     assert is_equal(report, facts) is good
+
+
+def test_fewer_than_no_rows_cannot_be_missing() -> None:
+    with pytest.raises(ValidationError, match="may_miss"):
+        Input(source=Connection("a"), target=Connection("b"), table="t", may_miss=-1)
 
 
 def test_until_the_cut_over_every_step_can_be_undone() -> None:

@@ -52,6 +52,17 @@ def test_a_store_that_may_only_be_read(saga: Place) -> None:
     assert_told(saga("list"), 9, "may only be read")
 
 
+def test_a_worker_without_sagas_says_so_and_makes_no_store(empty: Place) -> None:
+    missing = empty("worker", "--until-idle")
+    told = f"error: There is no {empty.folder}/workflows, where the sagas should be.\nhint:  saga init\n"
+    assert missing == Done(3, "", told)
+    (empty.folder / "workflows").mkdir()
+    bare = empty("worker", "--until-idle")
+    told = f"error: There is no saga in {empty.folder}/workflows: a worker would run nothing.\nhint:  saga init\n"
+    assert bare == Done(3, "", told)
+    assert [path.name for path in empty.folder.iterdir()] == ["workflows"]
+
+
 def test_a_directory_where_nothing_can_be_made(saga: Place) -> None:
     (saga.folder / "file").write_text("")
     assert_told(saga("--store", "sqlite:///file/saga.db", "run", "parcel", "--input", "to=A"), 9, "file")

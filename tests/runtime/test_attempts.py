@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from saga_engine import Frozen, Saga, Step, errors
 from saga_engine.domain.definition.values import Retry, seconds
 from saga_engine.runtime.engine import Engine
 from saga_engine.runtime.views import RunView
 from tests.runtime import plays
 from tests.runtime.conftest import Opened, working
-from tests.runtime.plays import Value
+from tests.runtime.plays import S, Value
 
 
 def acted(engine: Engine, saga: str = "play", **given: Any) -> RunView:
@@ -110,6 +111,30 @@ def test_a_result_that_cannot_be_kept_is_a_failure_that_no_retry_mends(
     assert (run.status, play.told) == ("rolled_back", ["one", "undo one"])
     (told,) = failures(engine, run)
     assert told.startswith(problem)
+
+
+class Loose(Frozen):
+    anything: Any
+
+
+def loosely(step: Step[Loose]) -> Loose:
+    return Loose(anything=[float(step.input.anything)])
+
+
+def test_a_number_that_is_not_finite_is_refused_where_a_field_may_be_anything(opened: Opened) -> None:
+    saga = Saga("loose", version=1, states=S, input=Loose, start=S.ONE)
+    saga.at(S.ONE).run(loosely).reads_only().then(S.DONE, failed=S.LAST)
+    saga.final(*(state for state in S if state is not S.ONE))
+    engine = opened(saga)
+    with pytest.raises(errors.BadInput, match="the store cannot hold the input of loose: NaN and infinity are no JSON"):
+        engine.start("loose", {"anything": {"a": float("nan")}})
+    run = engine.start("loose", {"anything": "-inf"}).id
+    engine.work(until_idle=True)
+    (told,) = failures(engine, engine.get(run))
+    assert told.startswith(
+        "BadResult: loosely returned what JSON cannot hold: ValueError: NaN and infinity are no JSON."
+    )
+    assert engine.get(run).state == "LAST"
 
 
 def test_a_nul_in_a_result_arrives_as_it_was(opened: Opened) -> None:

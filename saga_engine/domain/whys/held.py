@@ -63,7 +63,9 @@ def _end(view: View, holder: Holder) -> str:
     if holder.ended_at is not None:
         return f"ended at {view.at(holder.ended_at)}; any worker takes over at its next look"
     if holder.is_gone:
-        return f"its process is gone, last heard of at {view.at(holder.renewed_at)}; a worker on {holder.host} takes over"
+        return (
+            f"its process is gone, last heard of at {view.at(holder.renewed_at)}; a worker on {holder.host} takes over"
+        )
     if holder.lease_until < view.now:
         return f"its lease ran out at {view.at(holder.lease_until)}; any worker takes over at its next look"
     return f"its lease ends {view.ahead(holder.lease_until)}; if it stays silent, another worker takes over then"
