@@ -10,7 +10,7 @@ import click
 from saga_engine.cli import people
 from saga_engine.cli.options import Command, Options
 from saga_engine.cli.trouble import Refused, note
-from saga_engine.errors import NotFound
+from saga_engine.errors import NotShipped
 from saga_engine.settings import shipped_workflows, system_user
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
@@ -45,9 +45,7 @@ def _source(name: str) -> Path:
     shipped = {path.stem: path for path in shipped_workflows().glob("*.py") if not path.name.startswith("_")}
     known = {FIRST: TEMPLATES / f"{FIRST}.py", **shipped}
     if name not in known:
-        raise NotFound(
-            f"No saga called {name} is shipped; there are {', '.join(known)}.", saga=name, loaded=", ".join(known)
-        )
+        raise NotShipped(saga=name, loaded=", ".join(known))
     return known[name]
 
 

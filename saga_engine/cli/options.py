@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from saga_engine.cli.params import Length
+from saga_engine.cli.trouble import leave_ctrl_c
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -61,7 +62,11 @@ class Command(click.Command):
                 ctx=ctx,
                 param_hint="-o",
             )
-        return super().invoke(ctx)
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:  # click would write an empty line, to a pipe too
+            leave_ctrl_c()
+            raise click.Abort from None
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The command's own options first, the global ones below."""

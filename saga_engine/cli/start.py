@@ -53,15 +53,25 @@ def run(
         if limit is None:
             _say(here, started)
             return 0
-        with working(here, chart.saga.queue, wanted=work) as check:
-            if not work:
-                _warn_of_no_worker(here)
+        try:
+            return _seen_through(here, chart, started.id, limit, work=work, watch=watch)
+        except KeyboardInterrupt:
+            trouble.leave_ctrl_c()
+            goes_on = "goes on when a worker takes it: saga worker" if work else "goes on"
+            here.note(f"note:  {started.name} {goes_on}; saga show {started.name} --watch")
+            raise click.Abort from None
 
-            def over(seen: RunView) -> int | None:
-                check()
-                return waiting.idle(seen) if work else waiting.stopped(seen)
 
-            return follow_run(here, started.id, limit, over) if watch else acting.waited(here, started.id, limit, over)
+def _seen_through(here: Here, chart: Chart, run_id: str, limit: timedelta, *, work: bool, watch: bool) -> int:
+    with working(here, chart.saga.queue, wanted=work) as check:
+        if not work:
+            _warn_of_no_worker(here)
+
+        def over(seen: RunView) -> int | None:
+            check()
+            return waiting.idle(seen) if work else waiting.stopped(seen)
+
+        return follow_run(here, run_id, limit, over) if watch else acting.waited(here, run_id, limit, over)
 
 
 def _started(here: Here, chart: Chart, inputs: tuple[str, ...], key: str | None) -> RunView:
@@ -69,9 +79,9 @@ def _started(here: Here, chart: Chart, inputs: tuple[str, ...], key: str | None)
     try:
         run = here.engine.start(chart.name, input_of(inputs, model), key=key)
     except BadInput as error:
-        takes = " ".join(f"--input {name}=…" for name, field in model.model_fields.items() if field.is_required())
-        may = " ".join(f"[--input {name}=…]" for name, field in model.model_fields.items() if not field.is_required())
-        raise trouble.Refused(str(error), f"saga run {chart.name} {takes} {may}".rstrip()) from None
+        fields = sorted(model.model_fields.items(), key=lambda field: not field[1].is_required())
+        takes = [f"--input {name}=…" if field.is_required() else f"[--input {name}=…]" for name, field in fields]
+        raise trouble.Refused(str(error), " ".join(["saga run", chart.name, *takes])) from None
     here.run(run.id)
     return run
 

@@ -85,6 +85,12 @@ def note(text: str) -> None:
     click.echo(one_line(text), err=True)
 
 
+def leave_ctrl_c() -> None:
+    """Begin a new line where a terminal has written ``^C``."""
+    if sys.stderr.isatty():
+        click.echo(err=True)
+
+
 def one_line(text: str) -> str:
     """*text* without line breaks and without characters that would move a terminal's cursor."""
     return "; ".join(clean(line).strip() for line in text.splitlines() if line.strip())

@@ -9,6 +9,12 @@ class BadInput(SagaError):
     exit_code = 2
 
 
+class PayloadRefused(BadInput):
+    """{text}"""
+
+    hint = "saga send {run} {event} --data '{takes}'"
+
+
 class AmbiguousName(BadInput):
     """{run} fits several runs: {several}, …"""
 
@@ -51,6 +57,12 @@ class SagaNotFound(NotFound):
     """No saga called {saga} is loaded. Loaded: {loaded}."""
 
     hint = "saga check"
+
+
+class NotShipped(NotFound):
+    """No saga called {saga} is shipped."""
+
+    hint = "saga init --from NAME, with one of {loaded}"
 
 
 class WorkflowsMissing(NotFound):

@@ -46,6 +46,7 @@ def apply(
     """
     parts.check_name(part)
     what = _label(key, part)
+    made_by = getattr(work, "__name__", what)
 
     def once(db: Connection) -> N:
         heads.require_open(db, key)
@@ -55,9 +56,9 @@ def apply(
         failpoints.hit("ledger.part.after_insert")
         value = transaction.call(db, work)
         failpoints.hit("ledger.part.after_work")
-        json = results.write(value, limit, what)
+        json = results.write(value, limit, made_by)
         parts.apply(db, key, part, json)
-        return results.read(json, parse, what)
+        return results.read(json, parse, made_by)
 
     return transaction.run(engine, what, "ledger.part", once)
 

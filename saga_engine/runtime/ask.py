@@ -17,6 +17,7 @@ from saga_engine.domain.definition.values import Event
 from saga_engine.domain.draft import Decision
 from saga_engine.domain.frozen import replace
 from saga_engine.domain.snapshot import Snapshot, Task, UndoEntry
+from saga_engine.domain.whys.people import payload
 from saga_engine.ledger.heads import Key
 from saga_engine.ledger.undo import applied
 from saga_engine.ledger.void import void
@@ -54,7 +55,11 @@ def send(door: Door, run: str, event: Event[Any] | str, given: BaseModel | Mappi
     name = event if isinstance(event, str) else event.name
     if name not in chart.events:
         raise errors.EventNotFound(saga=chart.name, event=name, events=", ".join(chart.events) or "none")
-    value = validated(chart.events[name].payload, given, f"{name} cannot be sent with this payload")
+    try:
+        value = validated(chart.events[name].payload, given, f"{name} cannot be sent with this payload")
+    except errors.BadInput as error:
+        takes = payload(chart.events[name])
+        raise errors.PayloadRefused(str(error), run=run_id, event=name, takes=takes) from None
     text = as_json(value, f"the payload of {name}", door.limits.event_bytes_max)
     dedup_key = sender.dedup_key
     if dedup_key is not None:

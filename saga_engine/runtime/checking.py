@@ -12,6 +12,7 @@ from saga_engine.domain.chart import Chart
 from saga_engine.domain.checks.rules import RULES
 from saga_engine.domain.definition.saga import Saga
 from saga_engine.domain.graph import Graph
+from saga_engine.domain.whys.reason import counted
 from saga_engine.runtime.deliver import Door
 from saga_engine.runtime.registry import Registry, modules, sagas_of
 from saga_engine.runtime.views import CheckedView, FoundView
@@ -69,7 +70,9 @@ def against_store(door: Door) -> list[FoundView]:
 
 
 def explain(code: str) -> str:
-    """The long text of a rule; ``NotFound`` for a code that no rule has."""
+    """The long text of a rule; ``RuleNotFound`` for a code that no rule has."""
+    if code.upper() not in titles():
+        raise errors.RuleNotFound(rule=code, rules=", ".join(titles()))
     if code.upper() in MORE:
         title, text = MORE[code.upper()]
         return f"{code.upper()}  {title}\n\n{text}\n"
@@ -101,12 +104,12 @@ def _in_module(
 
 def _pinned(row: Any, chart: Chart | None) -> FoundView:  # noqa: ANN401  a row of inspect.pinned
     """Not here at all, or another one under the same version, which is worse: it looks as if it were the same."""
-    told = f"{row.runs} live runs of {row.saga} v{row.version}"
+    told = f"{counted(row.runs, 'live run')} of {row.saga} v{row.version} cannot go on"
     if chart is None:
-        text, help_ = f"{told} need a definition that is not here", "keep it loaded until they have ended"
+        text, help_ = f"{told}: its definition is not here", "keep it loaded until its last run has ended"
     else:
-        text = f"{told} go by another table with the same version: they cannot go on with this one"
-        help_ = "raise the version, and keep the old definition loaded until they have ended"
+        text = f"{told} with this table: another one had the same version"
+        help_ = "raise the version, and keep the old definition loaded until its last run has ended"
     return FoundView(
         code=STORE,
         severity="warning" if chart is None else "error",

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from saga_engine import errors
 from saga_engine.domain.check import check
+from saga_engine.domain.whys.reason import counted
 from saga_engine.runtime import ids, look, opening
 from saga_engine.runtime.deliver import Door
 from saga_engine.runtime.reconcile import stray_runs
@@ -87,7 +88,7 @@ def _sagas(settings: Settings, registry: Registry) -> Symptoms:
         found = [finding.severity for finding in check(chart.saga, settings.roles)]
         name = f"{chart.name} v{chart.version}"
         if found:
-            text = f"{name}: {found.count('error')} errors, {found.count('warning')} warnings"
+            text = f"{name}: {counted(found.count('error'), 'error')}, {counted(found.count('warning'), 'warning')}"
             yield Symptom(
                 area="sagas", state="problem" if "error" in found else "warning", text=text, next="saga check"
             )
@@ -148,7 +149,8 @@ def _runs(door: Door) -> Symptoms:
         yield Symptom(area="runs", state="warning", text=text, next=f"saga retry {_name(row)}")
     for saga, version, digest, count in pinned:
         if door.registry.by_digest(digest) is None:
-            text = f"{count} live runs need {saga} v{version} ({digest[:12]}), which is not loaded here"
+            told = f"{counted(count, 'live run')} of {saga} v{version} ({digest[:12]})"
+            text = f"{told} cannot go on: that definition is not loaded here"
             yield Symptom(area="runs", state="warning", text=text, next="saga check --against-store")
     if parked:
         yield Symptom(area="runs", state="warning", text=f"{parked} wait for a person", next="saga status")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING
 
 from saga_engine import errors
@@ -63,7 +64,7 @@ def _candidates(db: sa.Connection, name: str) -> list[tuple[str, str, str]]:
         return [(plain, "", "")]
     saga, _, suffix = name.rpartition("-")
     if len(suffix) >= SUFFIX_TYPED_LEAST and suffix.isascii() and suffix.isalnum():
-        found = [x for x in inspect.by_tag(db, ids.typed(suffix)) if not saga or x[1] == saga]
+        found = inspect.by_tag(db, ids.typed(suffix), saga=saga)
         if found:
             return found
     if len(plain) >= SUFFIX_TYPED_LEAST and plain.isascii() and plain.isalnum():
@@ -71,4 +72,17 @@ def _candidates(db: sa.Connection, name: str) -> list[tuple[str, str, str]]:
         if found:
             return found
     keyed = inspect.by_key(db, name)
-    return [(keyed.id, keyed.saga, keyed.tag)] if keyed else []
+    if keyed:
+        return [(keyed.id, keyed.saga, keyed.tag)]
+    return _begun(db, saga, suffix) if saga else []
+
+
+def _begun(db: sa.Connection, saga: str, begun: str) -> list[tuple[str, str, str]]:
+    """Runs of *saga* whose short name begins so: each digit that is left out may be any of the alphabet."""
+    if not SUFFIX_TYPED_LEAST <= len(begun) < ids.SUFFIX_LEAST or not (begun.isascii() and begun.isalnum()):
+        return []
+    unsaid = ["".join(digits) for digits in product(ids.ALPHABET, repeat=ids.SUFFIX_LEAST - len(begun))]
+    size = len(ids.ALPHABET)  # so many at once: a database takes no condition of any length
+    chunks = (unsaid[at : at + size] for at in range(0, len(unsaid), size))
+    said = ids.typed(begun)
+    return [found for chunk in chunks for found in inspect.by_tag(db, *(digits + said for digits in chunk), saga=saga)]

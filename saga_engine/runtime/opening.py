@@ -1,9 +1,10 @@
 """How a store is opened, as the settings say."""
 
+from saga_engine.errors import SchemaNotCurrent
 from saga_engine.settings import Settings
 from saga_engine.store import migrate
 from saga_engine.store.connect import Store, open_store
-from saga_engine.store.prepare import prepare
+from saga_engine.store.prepare import prepare, refuse_foreign_file
 
 
 def opened(settings: Settings, *, create: bool) -> Store:
@@ -13,11 +14,19 @@ def opened(settings: Settings, *, create: bool) -> Store:
         if create:
             prepare(store)
         else:
-            migrate.check(store)
+            _check(store)
     except BaseException:
         store.close()
         raise
     return store
+
+
+def _check(store: Store) -> None:
+    try:
+        migrate.check(store)
+    except SchemaNotCurrent:
+        refuse_foreign_file(store)  # of which no upgrade makes a store
+        raise
 
 
 def unchecked(settings: Settings, *, create: bool) -> Store:

@@ -106,8 +106,9 @@ def prepare(path: Path, url: str, access: Access, host: Host, *, create: bool) -
         raise StoreUnreachable(url=url, reason=f"{path} is {what}; name a file, such as saga.db")
     if not create and not path.exists():
         raise StoreUnreachable(url=url, reason=f"there is no file {path}; `saga run` or `saga db upgrade` makes one")
-    if path.exists() and not _may_write(path):
-        raise StoreForbidden(url=url, reason=f"{path} may only be read")
+    if path.exists() and not _may(path, os.R_OK | os.W_OK):
+        how = "may only be read" if _may(path, os.R_OK) else "may not even be read"
+        raise StoreForbidden(url=url, reason=f"{path} {how}")
     _prepare_directory(path.parent, url, access)
 
 
@@ -169,9 +170,9 @@ def _prepare_directory(directory: Path, url: str, access: Access) -> None:
             )
 
 
-def _may_write(path: Path) -> bool:
-    """SQLite would open such a file to read, and say nothing before the first write."""
-    return os.access(path, os.R_OK | os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+def _may(path: Path, mode: int) -> bool:
+    """SQLite would open what may only be read, and say nothing before the first write."""
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _give(file: int, access: Access) -> None:

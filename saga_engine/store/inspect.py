@@ -126,9 +126,12 @@ _BY_KEY: Final = select(runs).where(runs.c.run_key == bindparam("key"))
 _LATEST: Final = select(runs.c.id).where(runs.c.saga == bindparam("saga")).order_by(runs.c.id.desc()).limit(1)
 
 
-def by_tag(db: sa.Connection, prefix: str, limit: int = 5) -> list[tuple[str, str, str]]:
-    """``(id, saga, tag)`` of runs whose tag begins with *prefix*. Unique index of tag."""
-    query = select(runs.c.id, runs.c.saga, runs.c.tag).where(_between(runs.c.tag, prefix)).limit(limit)
+def by_tag(db: sa.Connection, *prefixes: str, saga: str = "", limit: int = 5) -> list[tuple[str, str, str]]:
+    """``(id, saga, tag)`` of runs, if need be of *saga*, whose tag begins so. Unique index of tag, for each prefix."""
+    query = select(runs.c.id, runs.c.saga, runs.c.tag).limit(limit)
+    query = query.where(sa.or_(*(_between(runs.c.tag, prefix) for prefix in prefixes)))
+    if saga:
+        query = query.where(runs.c.saga == saga)
     return [(row.id, row.saga, row.tag) for row in db.execute(query)]
 
 

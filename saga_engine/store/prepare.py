@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import inspect
 
-from saga_engine.errors import StoreError
+from saga_engine.store.foreign import is_foreign
 from saga_engine.store.migrate import VERSION_TABLE, VERSIONS, check, current
 from saga_engine.store.transactions import Store
 
@@ -31,4 +31,4 @@ def refuse_foreign_file(store: Store) -> None:
     with store.read() as db:
         tables = inspect(db).get_table_names()
     if tables and VERSION_TABLE not in tables:
-        raise StoreError(f"The file {store.url} holds other tables ({tables[0]}, …) and no store: name another file.")
+        raise is_foreign(store.url, tables[0])

@@ -18,6 +18,7 @@ from saga_engine.errors import LibraryTooOld, StoreReplaced, StoreUnreachable
 from saga_engine.failpoints import hit
 from saga_engine.store import files, hostclock
 from saga_engine.store.files import Access, Host
+from saga_engine.store.foreign import refuse_foreign
 from saga_engine.store.hostclock import HostClock
 from saga_engine.store.transactions import Store, swallowed
 from saga_engine.store.turnstile import Turnstile
@@ -96,6 +97,7 @@ def open_sqlite(
     path, shown = _path(url), _shown(url)
     with files.system_errors(shown):
         files.prepare(path, shown, access, host, create=create)
+        refuse_foreign(path, shown, create=create)
         turnstile = _turnstile(path, shown, access, wait_seconds)
     store = None
     try:

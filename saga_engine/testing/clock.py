@@ -36,6 +36,7 @@ class Skipped:
 
     @ahead.setter
     def ahead(self, ahead: timedelta) -> None:
+        """Skip so much in all, in every process that reads this one."""
         self._shared[:WIDTH] = (ahead // MICROSECOND).to_bytes(WIDTH, "little")
 
 

@@ -167,6 +167,7 @@ class UnitStep(Step[I_co]):
 
     @cancelled.setter
     def cancelled(self, value: bool) -> None:
+        """Ask the step to stop, or no more."""
         self._cancelled = value
 
     def heartbeat(self) -> None:

@@ -76,6 +76,15 @@ def test_a_run_key_gives_the_same_run_and_refuses_another_input(saga: Place) -> 
     ]
 
 
+def test_a_wrong_input_of_a_saga_that_requires_none_shows_what_it_takes(saga: Place) -> None:
+    file = saga.folder / "workflows" / "parcel.py"
+    file.write_text(
+        file.read_text().replace("    to: str\n    grams: int = 500\n", '    to: str = ""\n    grams: int = 5\n')
+    )
+    refused = saga("run", "parcel", "--input", "grams=heavy")
+    assert refused.err.splitlines()[1].startswith("hint:  saga run parcel [--input to=…] [--input grams=…]")
+
+
 # --- waiting
 
 
@@ -123,6 +132,12 @@ def test_an_event_wakes_a_waiting_run_and_counts_once_with_its_key(saga: Place) 
     late = saga("send", name, "courier", "--data", "name=Max", "--data", "bikes=two")
     assert (late.code, late.out) == (2, "")
     assert "courier cannot be sent with this payload: bikes: Input should be a valid integer" in late.err
+    bare = saga("send", name, "courier")
+    assert bare.err.splitlines() == [
+        "error: courier cannot be sent with this payload: name: Field required",
+        f"hint:  saga send {name} courier --data '{{\"name\": …}}'",
+    ]
+    assert bare.err.splitlines()[1].split("hint:  ")[1] in saga("why", name).out, "as why says it"
     sent = saga("send", name, "courier", "--data", "name=Max", "--data", "bikes=2", "--key", "c-1")
     assert sent == Done(0, f"{name}: courier sent, COURIER → ASKING\n", "")
     again = saga("send", name, "courier", "--data", '{"name": "Max", "bikes": 2}', "--key", "c-1", "--json")
@@ -353,8 +368,11 @@ def test_a_run_is_found_by_each_of_its_names(saga: Place) -> None:
     name = saga("run", "parcel", "--input", "to=Ann", "--key", "may 1", "-q").out.strip()
     item = saga("show", name, "--json").json["item"]
     suffix = name.rpartition("-")[2]
-    for typed in (item["id"], suffix, name.upper().replace("PARCEL", "parcel"), "@parcel", "may 1", "@last"):
+    upper = name.upper().replace("PARCEL", "parcel")
+    for typed in (item["id"], suffix, upper, name[:-1], name[:-2], "@parcel", "may 1", "@last"):
         assert saga("show", typed, "--json").json["item"] == item, typed
+    for typed in (name[:-3], f"other-{suffix}", f"other-{suffix[:-1]}"):
+        assert saga("show", typed).code == 3, typed
 
 
 def test_last_is_the_run_that_this_user_touched_in_this_store(saga: Place) -> None:

@@ -223,6 +223,9 @@ def test_an_encoding_that_lacks_a_character_breaks_nothing(saga: Place) -> None:
     data, data_err = saga.start("show", name, "--json", PYTHONIOENCODING="ascii").communicate(timeout=30)
     assert (plain_err, data_err, json.loads(data)["item"]["input"]["to"]) == ("", "", "Łódź 🙂")
     assert re.search(r"PACKING ok \d+s -> WEIGHING ok \d+s -> ASKING \* \d+s -> SHIPPING", plain) is not None
+    early = saga("run", "parcel", "--input", "to=Ann", "-q").out.strip()
+    shown, _ = saga.start("show", early, PYTHONIOENCODING="ascii").communicate(timeout=30)
+    assert "PACKING * 0s -> WEIGHING -> COURIER -> || ASKING -> SHIPPING" in re.sub(r"\* \d+s", "* 0s", shown)
 
 
 def test_graph_draws_a_saga_and_where_a_run_is(saga: Place) -> None:

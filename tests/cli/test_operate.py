@@ -39,6 +39,14 @@ def test_init_writes_over_nothing(empty: Place) -> None:
     assert (unknown.code, "Did you mean migrate_table?" in unknown.err) == (3, True)
 
 
+def test_init_of_a_saga_that_is_not_shipped_names_those_that_are(empty: Place) -> None:
+    told = (
+        "error: No saga called nonesuch is shipped.\nhint:  saga init --from NAME, with one of hello, migrate_table\n"
+    )
+    assert empty("init", "--from", "nonesuch") == Done(3, "", told)
+    assert list(empty.folder.iterdir()) == []
+
+
 def test_check_finds_what_is_wrong_and_where(saga: Place) -> None:
     file = saga.folder / "workflows" / "parcel.py"
     assert saga("check").code == 0
@@ -76,7 +84,7 @@ def test_check_against_the_store_sees_runs_that_go_by_another_table(saga: Place)
     assert saga("check").code == 0
     changed = saga("check", "--against-store")
     assert (changed.code, "SG060 error" in changed.out) == (6, True)
-    assert "1 live runs of parcel v1 go by another table with the same version" in changed.out
+    assert "1 live run of parcel v1 cannot go on with this table: another one had the same version" in changed.out
     file.write_text(file.read_text().replace("version=1", "version=2"))
     raised = saga("check", "--against-store")
     assert (raised.code, "SG060 warning" in raised.out) == (0, True)
@@ -96,6 +104,9 @@ def test_every_rule_is_explained(saga: Place) -> None:
     for code in sorted(wanted):
         done = saga("explain", code.lower())
         assert (done.code, done.out.startswith(f"{code}  ")) == (0, True), code
+    unknown = saga("explain", "SG999")
+    told = f"error: no rule is called SG999; the rules are {', '.join(codes)}\nhint:  saga explain\n"
+    assert unknown == Done(3, "", told)
 
 
 def test_the_schema_is_made_upgraded_and_printed(empty: Place) -> None:

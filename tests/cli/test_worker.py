@@ -97,15 +97,22 @@ def test_a_worker_serves_its_queues_alone(saga: Place) -> None:
     assert saga("worker", "--queues", " , ").code == 2
 
 
-def test_ctrl_c_while_work_is_seen_through_hands_over(saga: Place) -> None:
-    working = saga.start("run", "parcel", "--input", "to=Ann", "--input", "slow=20", "--work", "-q")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_work_is_seen_through_hands_over_and_names_the_run(saga: Place, number: int) -> None:
+    working = saga.start("run", "parcel", "--input", "to=Ann", "--input", "slow=20", "--work")
     for _ in range(300):
         items = saga("list", "--json").json["items"]
         if items and any(task["leased_by"] for task in saga("show", "@parcel", "--json").json["item"]["tasks"]):
             break
         time.sleep(0.05)
-    working.send_signal(signal.SIGINT)
+    working.send_signal(number)
     out, err = working.communicate(timeout=30)
-    (task,) = saga("show", "@parcel", "--json").json["item"]["tasks"]
-    assert (working.returncode, out, err.strip()) == (130, "", "")
+    item = saga("show", "@parcel", "--json").json["item"]
+    (task,) = item["tasks"]
+    assert (working.returncode, out) == (130, "")
+    name = item["name"]
+    assert err.splitlines()[-1] == (
+        f"note:  {name} goes on when a worker takes it: saga worker; saga show {name} --watch"
+    )
+    assert "" not in err.splitlines()
     assert (task["leased_by"], task["failures"], task["crashes"]) == (None, 0, 0)

@@ -10,7 +10,7 @@ from saga_engine.domain.chart import Chart
 from saga_engine.domain.diagram import Stay, path_line
 from saga_engine.domain.frozen import replace
 from saga_engine.domain.lengths import clock, compact, spaced
-from saga_engine.domain.snapshot import Snapshot, UndoEntry
+from saga_engine.domain.snapshot import Result, Snapshot, UndoEntry
 from saga_engine.domain.values import Status, UndoStatus
 from tests.domain_views.moments import NOON
 from tests.domain_views.sagas import MIGRATE, saga_of
@@ -39,6 +39,20 @@ def test_the_path_line_of_a_rollback_shows_what_failed_and_what_is_undone() -> N
 
     assert path_line(Chart(saga_of(MIGRATE)), run, lengths, ascii_only=True) == (
         "EXPORTING ok 1m -> LOADING undone 1d01h -> VALIDATING failed 1s -> ROLLING_BACK * 2s -> ROLLED_BACK"
+    )
+
+
+def test_the_path_line_of_a_rollback_passes_what_had_nothing_to_undo() -> None:
+    """Its entry is marked as undone, too: whether it had succeeded its result tells."""
+    run = a_run("ROLLING_BACK", LOADING="undone", VALIDATING="undone")
+    lengths = stays(LOADING=3, VALIDATING=1, ROLLING_BACK=2)
+    checked = replace(run, results=(Result("VALIDATING", 1, "validate", "{}", 3),))
+
+    assert path_line(Chart(saga_of(MIGRATE)), checked, lengths) == (
+        "LOADING ↶ 3s ─▶ VALIDATING ✓ 1s ─▶ ROLLING_BACK ● 2s ─▶ ROLLED_BACK"
+    )
+    assert path_line(Chart(saga_of(MIGRATE)), run, lengths) == (
+        "LOADING ↶ 3s ─▶ VALIDATING ✗ 1s ─▶ ROLLING_BACK ● 2s ─▶ ROLLED_BACK"
     )
 
 

@@ -224,7 +224,7 @@ def test_a_result_that_is_not_json_rolls_the_part_back_and_its_values_are_not_to
     effect.open_head(target, key(1))
     with pytest.raises(ResultNotStorable) as refused:
         effect.apply(target, key(1), "a", work, Numbers.model_validate_json, limit=LIMIT)
-    assert refused.value.facts["reason"] == reason
+    assert (refused.value.facts["reason"], refused.value.facts["what"]) == (reason, "work")
     assert "canary" not in str(refused.value)
     assert (loaded(target), part_rows(target)) == ([], [])
 

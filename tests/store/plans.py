@@ -99,6 +99,7 @@ def look(world: World) -> None:
         inspect.by_key(db, "orders")
         inspect.latest(db, "everything")
         inspect.by_tag(db, ids.tag_of(run)[:6])
+        inspect.by_tag(db, *(digit + ids.tag_of(run)[1:5] for digit in ids.ALPHABET), saga="everything")
         inspect.by_id_prefix(db, run[:12])
         inspect.neighbours(db, ids.tag_of(run))
         inspect.find(db, inspect.Wanted(limit=20))

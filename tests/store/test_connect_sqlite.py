@@ -11,7 +11,7 @@ import stat
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -32,6 +32,8 @@ from saga_engine.errors import (
 )
 from saga_engine.store.connect import Store, open_store
 from saga_engine.store.files import Access, Host, network_file_system, wal_is_safe
+from saga_engine.store.migrate import check
+from saga_engine.store.prepare import prepare
 from saga_engine.store.sqlite import open_sqlite
 
 OLD = (3, 40, 1)
@@ -285,6 +287,55 @@ def test_a_file_that_may_only_be_read_is_refused() -> None:
         (directory / "saga.db").chmod(0o400)
         with pytest.raises(StoreForbidden, match=r"saga.db may only be read. Check the owner, mode and grants"):
             open_store(f"sqlite:///{directory}/saga.db")
+
+
+def test_a_file_that_may_not_even_be_read_is_refused_as_that() -> None:
+    with as_nobody() as directory:
+        open_store(f"sqlite:///{directory}/saga.db").close()
+        (directory / "saga.db").chmod(0o200)
+        with pytest.raises(StoreForbidden, match=r"saga.db may not even be read. Check the owner, mode and grants"):
+            open_store(f"sqlite:///{directory}/saga.db")
+
+
+@pytest.mark.parametrize("journal", ["wal", "delete"])
+@pytest.mark.parametrize("create", [True, False])
+@pytest.mark.parametrize("in_use", [True, False])
+def test_a_file_of_somebody_else_is_refused_and_nothing_is_left_beside_it(
+    path: Path, journal: str, *, create: bool, in_use: bool
+) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(path)) as shop:
+        shop.execute(f"PRAGMA journal_mode = {journal}")
+        shop.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY AUTOINCREMENT)")
+        shop.commit()
+        if not in_use:
+            shop.close()
+        before = {file.name for file in path.parent.iterdir()}
+        with pytest.raises(StoreError, match=r"is no store: it holds other tables \(orders, …\)\. Name another file"):
+            open_store(f"sqlite:///{path}", create=create)
+        assert {file.name for file in path.parent.iterdir()} == before
+
+
+def test_a_file_that_is_no_database_or_empty_is_refused_and_nothing_is_left_beside_it(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for content, told in ((b"only words, " * 999, "file is not a database"), (b"", "is empty; `saga run`")):
+        path.write_bytes(content)
+        with pytest.raises(StoreError, match=told):
+            open_store(f"sqlite:///{path}", create=False)
+        assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_store_without_its_locks_and_mark_is_still_one(path: Path) -> None:
+    """As a dump restores it: the locks are made by whoever opens it, the mark in its header is not dumped."""
+    prepare(store := open_store(f"sqlite:///{path}"))
+    store.close()
+    for lock in ("saga.db.lock", "saga.db.turn"):
+        path.with_name(lock).unlink()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA application_id = 0")
+    store = open_store(f"sqlite:///{path}", create=False)
+    check(store)
+    store.close()
 
 
 def test_a_directory_that_may_only_be_read_is_refused() -> None:

@@ -62,7 +62,8 @@ def test_it_is_found_whatever_language_the_database_was_set_up_for(english_url: 
 
 def test_what_fits_nothing_finds_nothing(world: World) -> None:
     with world.store.read() as db:
-        assert inspect.by_tag(db, "zzzzzz") == []
+        assert inspect.by_tag(db, "zzzzzz") == inspect.by_tag(db, "zzzzzz", "yyyyyy") == []
+        assert inspect.by_tag(db, ids.tag_of(world.run.run_id), saga="another") == []
         assert inspect.by_id_prefix(db, "ffff") == []
         assert (inspect.row_of(db, "none"), inspect.by_key(db, "none"), inspect.latest(db, "none")) == (
             None,

@@ -196,7 +196,7 @@ def test_a_sqlite_file_of_something_else_is_refused_and_left_alone(tmp_path: Pat
     store = open_store(f"sqlite:///{tmp_path}/shop.db")
     with store.write() as db:
         db.execute(text("CREATE TABLE orders (id INTEGER)"))
-    with pytest.raises(StoreError, match=r"shop.db holds other tables \(orders, …\) and no store: name another file"):
+    with pytest.raises(StoreError, match=r"shop.db is no store: it holds other tables \(orders, …\)\. Name"):
         prepare(store, versions)
     assert tables(store) == ["orders"]
     store.close()

@@ -34,7 +34,7 @@ class Marks:
     times: str = "×"
 
 
-ASCII = Marks(" -> ", "ok", "failed", "undone", "*", "end", "?", "x")
+ASCII = Marks(" -> ", "ok", "failed", "undone", "*", "end", "|| ", "x")
 
 
 def path_line(chart: Chart | None, run: Snapshot, stays: Sequence[Stay], *, ascii_only: bool = False) -> str:
@@ -44,7 +44,7 @@ def path_line(chart: Chart | None, run: Snapshot, stays: Sequence[Stay], *, asci
     What lies ahead is the way of success; without the *chart* of the run's version it is left out.
     """
     marks = ASCII if ascii_only else Marks()
-    done = [_passed(run, state, visits, marks) for state, visits in _visits(stays[:-1]).items()]
+    done = [_passed(chart, run, state, visits, marks) for state, visits in _visits(stays[:-1]).items()]
     here = [
         f"{run.state} {_sign(run, marks)}" + "".join(f" {compact(stay.length)}" for stay in stays[-1:] if not run.ended)
     ]
@@ -58,12 +58,22 @@ def _visits(stays: Sequence[Stay]) -> dict[str, list[timedelta]]:
     return found
 
 
-def _passed(run: Snapshot, state: str, visits: list[timedelta], marks: Marks) -> str:
+def _passed(chart: Chart | None, run: Snapshot, state: str, visits: list[timedelta], marks: Marks) -> str:
     """A state that was left, with what became of its newest step."""
-    status = next((entry.status for entry in reversed(run.undo) if entry.state == state), "done")
-    sign = {"undone": marks.undone, "skipped": marks.undone, "started": marks.failed, "dropped": marks.undone}
     count = f" {marks.times}{len(visits)}" if len(visits) > 1 else ""
-    return f"{state} {sign.get(status, marks.passed)}{count} {compact(sum(visits, timedelta()))}"
+    return f"{state} {_fate(chart, run, state, marks)}{count} {compact(sum(visits, timedelta()))}"
+
+
+def _fate(chart: Chart | None, run: Snapshot, state: str, marks: Marks) -> str:
+    """A step that has nothing to undo is passed by a rollback as it was left: done, where a result is stored."""
+    entry = next((entry for entry in reversed(run.undo) if entry.state == state), None)
+    if entry is None:
+        return marks.passed
+    if entry.status == "undone" and chart is not None and chart.run_of(state).undo is None:
+        done = any((result.state, result.visit) == (state, entry.visit) for result in run.results)
+        return marks.passed if done else marks.failed
+    sign = {"undone": marks.undone, "skipped": marks.undone, "started": marks.failed, "dropped": marks.undone}
+    return sign.get(entry.status, marks.passed)
 
 
 def _sign(run: Snapshot, marks: Marks) -> str:

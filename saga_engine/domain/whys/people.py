@@ -120,14 +120,14 @@ def _near_miss(view: View, wanted: Event[Any] | None, waiting: WaitingEvent) -> 
 def _sends(view: View, wanted: Event[Any] | None) -> tuple[Offer, ...]:
     if wanted is None or view.chart is None:
         return offers.ways_back(view)
-    command = f"saga send {view.around.run} {wanted.name} --data '{_payload(wanted)}'"
+    command = f"saga send {view.around.run} {wanted.name} --data '{payload(wanted)}'"
     return (
         Offer(command, f"is what it waits for{view.targets(view.run.state, 'then')}"),
         *offers.ways_back(view),
     )
 
 
-def _payload(wanted: Event[Any]) -> str:
+def payload(wanted: Event[Any]) -> str:
     """The fields that a payload must have, with … for each value."""
     required = [name for name, field in wanted.payload.model_fields.items() if field.is_required()]
     return "{" + ", ".join(f"{json.dumps(name)}: …" for name in required) + "}"
