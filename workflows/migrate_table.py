@@ -2,7 +2,8 @@
 
 PREFLIGHT finds everything that could stand in the way before anything is written. EXPORTING writes the rows to files,
 LOADING loads them into a staging table, both chunk by chunk: killed anywhere, they go on at the next chunk. VALIDATING
-compares all rows inside the two databases. Then people decide; CUTTING_OVER swaps the tables and keeps the old one.
+compares all rows inside the two databases. Then people decide; CUTTING_OVER swaps the tables, if the staging table is
+still what was validated, and keeps the old one.
 Before that, whatever fails, is rejected or expires ends in ROLLED_BACK, with the target proven to be as it was.
 
     saga run migrate_table --input source=shop --input target=warehouse --input table=orders
@@ -100,7 +101,7 @@ saga.at(S.EXPORTING).run(export, retry=NET, timeout=hours(12)).undo(drop_export)
 )
 (
     saga.at(S.CUTTING_OVER, leaving=tidy_export)
-    .run(cut_over, promise="effect", retry=BUSY, timeout=minutes(10))
+    .run(cut_over, promise="effect", retry=BUSY, timeout=hours(12))
     .pivot()
     .then(S.COMPLETED)
 )

@@ -88,5 +88,9 @@ class TargetChanged(MoveError):
     """{table} has changed since the preflight: {difference}. Roll the run back and start it again, so that the plan fits the table."""
 
 
+class StagingChanged(MoveError):
+    """{table} is not what was validated: {difference}. Nothing was swapped; roll the run back and start it again."""
+
+
 class NoticeFailed(SagaError):
     """The notice could not be given: {reason}"""

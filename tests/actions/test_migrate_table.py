@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from saga_engine import Connection, Engine
-from saga_engine.actions.copy.plan import Report
+from saga_engine.actions.copy.plan import Report, Staged
 from saga_engine.actions.notify import Notice
 from saga_engine.testing import step
 from tests.actions.compare import unequal
@@ -119,7 +119,7 @@ def test_only_rows_that_are_newer_in_the_source_may_be_missing(
 ) -> None:
     report = Report(
         source_rows=1, target_rows=1, chunks=1, chunks_equal=0, missing=missing, extra=extra, changed=changed,
-        differences=(), notes=(),
+        differences=(), notes=(), staging=Staged(rows=1, checksum="1", shape=""),
     )  # fmt: skip
     facts = step(Input(source=Connection("a"), target=Connection("b"), table="t", may_miss=may_miss))
     assert is_equal(report, facts) is good

@@ -149,6 +149,24 @@ def test_a_target_whose_schema_changed_can_be_left_as_it_is_now(project: Project
     assert (target.tables(), project.left_over()) == (before, [])
 
 
+def test_a_staging_table_that_was_changed_while_the_approval_waited_is_not_swapped(
+    project: Project, target: Database
+) -> None:
+    run, before = started(project), whole(target)
+    project.worker()
+    project.waiting(run)
+    staging = project.get(run).results["PREFLIGHT"]["staging"]["name"]
+    target.run(f"UPDATE \"{staging}\" SET name = 'slipped in' WHERE id = 7")
+    project.approve(run)
+    project.parked(run, "W22")
+    [error] = project.errors(run)
+    assert error.startswith("StagingChanged: ")
+    assert f"{staging} is not what was validated: rows of it were changed. Nothing was swapped" in error
+    project.engine.rollback(run, reason="the copy was changed")
+    assert project.ended(run).status == "rolled_back"
+    assert (whole(target), project.left_over()) == (before, [])
+
+
 def test_a_second_migration_of_a_table_does_not_replace_what_the_first_has_just_put_there(
     project: Project, source: Database, target: Database
 ) -> None:

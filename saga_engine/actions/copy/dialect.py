@@ -153,5 +153,9 @@ class Dialect(Protocol):
         """Remove the staging table; nothing happens where it is gone."""
 
     @abstractmethod
+    def freeze(self, db: Connection, plan: Plan) -> None:
+        """See to it that nobody else changes the staging table before the transaction, one that writes, has ended."""
+
+    @abstractmethod
     def swap(self, db: Connection, plan: Plan) -> list[str]:
-        """Put the staging table in the target's place, keep the old one; return the statements that did it."""
+        """Put the frozen staging table in the target's place, keep the old one; return the statements that did it."""

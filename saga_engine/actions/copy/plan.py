@@ -157,6 +157,14 @@ class Loaded(Frozen):
     rows: int
 
 
+class Staged(Frozen):
+    """The staging table as it was validated: its rows, the sum of their hashes in decimal, a hash of its schema."""
+
+    rows: int
+    checksum: str
+    shape: str
+
+
 Kind: TypeAlias = Literal["missing", "extra", "changed"]
 """What is wrong with a row, seen from the target."""
 
@@ -172,6 +180,7 @@ class Report(Frozen):
     """What the comparison found: the two tables are equal where missing, extra and changed are all 0.
 
     *differences* names some of the keys, *notes* repeat what the plan warned of: it is what approvers read.
+    *staging* is what they approve, and what the cut-over holds the staging table against.
     """
 
     source_rows: int
@@ -183,6 +192,7 @@ class Report(Frozen):
     changed: int
     differences: tuple[Difference, ...]
     notes: tuple[str, ...]
+    staging: Staged
 
 
 class CutOver(Frozen):

@@ -15,7 +15,7 @@ from saga_engine.actions.copy import folders, keys
 from saga_engine.actions.copy.dialect import Sum
 from saga_engine.actions.copy.export import export
 from saga_engine.actions.copy.load import load
-from saga_engine.actions.copy.plan import Bound, Difference, Form, Kind, Move, Plan, Report
+from saga_engine.actions.copy.plan import Bound, Difference, Form, Kind, Move, Plan, Report, Staged
 from saga_engine.actions.copy.preflight import preflight
 from saga_engine.actions.copy.reading import Asked, source_rows, staging_rows
 from saga_engine.domain.definition.facts import Step
@@ -37,9 +37,11 @@ def validate(step: Step[Move]) -> Report:
     found: list[Difference] = []
     with step.connect(step.input.source) as source, step.connect(step.input.target) as target:
         both = Both(plan, Asked(source), Asked(target))
+        shape = both.shape(plan)
         for chunk in chunks:
             here, there = both.sums(chunk.lower, chunk.upper)
             counts.update(source_rows=here.rows, target_rows=there.rows, chunks_equal=int(here == there))
+            counts["checksum"] += there.total
             for difference in both.differences(chunk.lower, chunk.upper, here, there) if here != there else ():
                 counts[difference.kind] += 1
                 found += [difference] if len(found) < step.input.keys_named else []
@@ -56,6 +58,7 @@ def validate(step: Step[Move]) -> Report:
         changed=counts["changed"],
         differences=tuple(found),
         notes=plan.notes,
+        staging=Staged(rows=counts["target_rows"], checksum=str(counts["checksum"]), shape=shape),
     )
 
 
@@ -67,6 +70,11 @@ class Both:
         self._key_forms: list[Form] = [columns[name].form for name in plan.key]
         self._source, self._target = source, target
         self._here, self._there = source_rows(plan), staging_rows(plan)
+
+    def shape(self, plan: Plan) -> str:
+        """A hash of the staging table's schema."""
+        with self._target.transaction() as db:
+            return self._target.dialect.fingerprint(db, plan.staging).shape
 
     def sums(self, lower: Bound | None, upper: Bound | None) -> tuple[Sum, Sum]:
         """The two checksums of a range."""

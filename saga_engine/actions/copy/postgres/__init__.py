@@ -15,10 +15,10 @@ from saga_engine.actions.copy.postgres.refusals import refusals, rights_to_read,
 from saga_engine.actions.copy.postgres.rows import PostgresRows as rows  # noqa: N813  the protocol's word
 from saga_engine.actions.copy.postgres.sql import prepare
 from saga_engine.actions.copy.postgres.staging import create_staging, drop_staging, finish_staging
-from saga_engine.actions.copy.postgres.swap import swap
+from saga_engine.actions.copy.postgres.swap import freeze, swap
 
 __all__ = [
-    "classes", "create_staging", "describe", "drop_staging", "fingerprint", "finish_staging", "identity", "is_free",
-    "look", "missing_types", "new_text_is_binary", "prepare", "refusals", "resolve", "rights_to_read",
+    "classes", "create_staging", "describe", "drop_staging", "fingerprint", "finish_staging", "freeze", "identity",
+    "is_free", "look", "missing_types", "new_text_is_binary", "prepare", "refusals", "resolve", "rights_to_read",
     "rights_to_replace", "rows", "swap", "tables", "unfit", "unusable",
 ]  # fmt: skip

@@ -28,11 +28,19 @@ _ENABLED: Final = {"D": "DISABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}
 _FREE: Final = "SELECT to_regclass(%s) IS NULL"
 
 
+def freeze(db: Connection, plan: Plan) -> None:
+    """See ``dialect.Dialect``. Raises the driver's LockNotAvailable while somebody else uses the staging table.
+
+    The target is not locked yet: its users need not wait while the staging table is read.
+    """
+    db.exec_driver_sql(f"SELECT set_config('lock_timeout', '{LOCK_TIMEOUT_MILLISECONDS}ms', true)")
+    if fingerprint(db, plan.staging).exists:  # a table that is gone cannot be locked
+        sql.run(db, f"LOCK TABLE {sql.written(plan.staging)} IN ACCESS EXCLUSIVE MODE")
+
+
 def swap(db: Connection, plan: Plan) -> list[str]:
     """See ``dialect.Dialect``. Raises the driver's LockNotAvailable while somebody else uses the table."""
     refuse_drift(plan, fingerprint(db, plan.target))  # a table that is gone cannot be locked
-    db.exec_driver_sql(f"SELECT set_config('lock_timeout', '{LOCK_TIMEOUT_MILLISECONDS}ms', true)")
-    sql.run(db, f"LOCK TABLE {sql.written(plan.staging)} IN ACCESS EXCLUSIVE MODE")
     if plan.before.exists:
         sql.run(db, f"LOCK TABLE {sql.written(plan.target)} IN ACCESS EXCLUSIVE MODE")
     refuse_drift(plan, fingerprint(db, plan.target))

@@ -16,6 +16,10 @@ from saga_engine.actions.copy.sqlite.staging import attached, proof_name, unique
 from saga_engine.errors import MoveError
 
 
+def freeze(db: Connection, plan: Plan) -> None:
+    """See ``dialect.Dialect``. Nothing to do: a transaction that writes is the only one in the file."""
+
+
 def swap(db: Connection, plan: Plan) -> list[str]:
     """See ``dialect.Dialect``.
 
