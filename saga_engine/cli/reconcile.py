@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import click
 from rich.console import Group as Lines
 from rich.console import RenderableType
 
-from saga_engine.cli import acting, here, options, output, people, trouble
+from saga_engine.cli import acting, options, output, people, trouble
 from saga_engine.cli.here import Here
 from saga_engine.cli.options import Command, Options
 from saga_engine.cli.people import Column
@@ -48,12 +48,13 @@ def reconcile(
     """
     if bool(runs) == every or (settled is not None and (every or len(runs) != 1)):
         raise trouble.Refused("name runs, or say --all; with --settled one run", "saga reconcile --all --dry-run")
-    question = f"Record that nothing of {settled} is in effect?" if settled else "Go on from what the ledgers know?"
-    here.ask(question, "--yes, or --dry-run to look", yes=yes or dry_run)
+    question = f"Record that nothing of {settled} is in effect" if settled else "Go on from what the ledgers know"
+    asked = f"{question}, in {'all live runs' if every else '{}'}?"
     with Here(given) as opened:
+        chosen = acting.confirmed(opened, runs, asked, "--yes, or --dry-run to look", yes=yes or dry_run)
         if settled is not None and not dry_run:
-            opened.engine.settle(opened.run(runs[0]), settled)
-        found, code = _each(opened, runs, every=every, dry_run=dry_run)
+            opened.engine.settle(chosen.ids[0], settled)
+        found, code = _each(opened, _live(opened) if every else chosen.ids, every=every, dry_run=dry_run)
         if output.for_people(given):
             for one in found:
                 people.show(given, _drawn(one, given))
@@ -62,11 +63,11 @@ def reconcile(
     return code or (0 if all(one.in_step for one in found) else LEFT)
 
 
-def _each(here_: Here, runs: tuple[str, ...], *, every: bool, dry_run: bool) -> tuple[list[ReconciledView], int]:
+def _each(here_: Here, runs: Iterable[str], *, every: bool, dry_run: bool) -> tuple[list[ReconciledView], int]:
     """One that is refused does not keep the others from being looked at; the first trouble decides the exit code."""
     found: list[ReconciledView] = []
     codes: list[int] = []
-    for name in _live(here_) if every else acting.chosen(here_, runs).ids:
+    for name in runs:
         try:
             one = here_.engine.reconcile(name, dry_run=dry_run)
         except SagaError as error:

@@ -12,7 +12,8 @@ from saga_engine.cli import acting, options, output, people
 from saga_engine.cli.here import Here
 from saga_engine.cli.options import Command, Options
 from saga_engine.cli.people import Column
-from saga_engine.runtime.views import PlannedUndo, Reply, RollbackPlan
+from saga_engine.runtime.views import Reply
+from saga_engine.runtime.views_operate import PlannedUndo, RollbackPlan
 
 STEPS = (
     Column[PlannedUndo]("STEP", lambda step: step.state, whole=True),

@@ -24,7 +24,8 @@ from saga_engine.ledger.void import void
 from saga_engine.runtime.deliver import Door
 from saga_engine.runtime.payload import as_json, refuse_unstorable, usable_key, validated
 from saga_engine.runtime.targets import Targets
-from saga_engine.runtime.views import PlannedUndo, Reply, RollbackPlan
+from saga_engine.runtime.views import Reply
+from saga_engine.runtime.views_operate import PlannedUndo, RollbackPlan
 from saga_engine.store import inspect, runs, trouble
 from saga_engine.store.connect import reading
 

@@ -29,14 +29,13 @@ from saga_engine.runtime.views import (
     HistoryLine,
     PictureView,
     Reply,
-    RollbackPlan,
     RunPage,
     RunView,
     StatusLine,
     WhyView,
     WorkerView,
 )
-from saga_engine.runtime.views_operate import PrunedView, ReconciledView, VerifiedView
+from saga_engine.runtime.views_operate import PrunedView, ReconciledView, RollbackPlan, VerifiedView
 from saga_engine.runtime.worker import Worker
 from saga_engine.settings import Settings
 from saga_engine.store.connect import Store

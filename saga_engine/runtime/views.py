@@ -178,32 +178,6 @@ class Reply(Frozen):
     note: str = ""
 
 
-class PlannedUndo(Frozen):
-    """One step that a rollback would take back. *undo* is the function's name; empty where there is nothing to undo."""
-
-    position: int
-    state: str
-    visit: int
-    outcome: Literal["done", "in doubt"]
-    undo: str
-
-
-class RollbackPlan(Frozen):
-    """What a rollback would undo, in that order; it goes on in *via* and ends in *ends_in*.
-
-    Where the run is rolled back already *note* says so: *steps* are what is left of that.
-    """
-
-    run_id: str
-    run: str
-    saga: str
-    state: str
-    via: str
-    ends_in: str
-    steps: tuple[PlannedUndo, ...]
-    note: str = ""
-
-
 class DeadlineView(Frozen):
     """The next time limit that moves the run, and where to."""
 

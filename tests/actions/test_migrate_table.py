@@ -119,7 +119,7 @@ def test_only_rows_that_are_newer_in_the_source_may_be_missing(
 ) -> None:
     report = Report(
         source_rows=1, target_rows=1, chunks=1, chunks_equal=0, missing=missing, extra=extra, changed=changed,
-        differences=(), notes=(), staging=Staged(rows=1, checksum="1", shape=""),
+        differences=(), notes=(), validated=Staged(rows=1, checksum="1", shape=""),
     )  # fmt: skip
     facts = step(Input(source=Connection("a"), target=Connection("b"), table="t", may_miss=may_miss))
     assert is_equal(report, facts) is good

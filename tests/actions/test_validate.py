@@ -46,8 +46,8 @@ def damage(mover: Mover, *statements: str) -> None:
 
 def test_equal_tables(loaded: Mover) -> None:
     report = loaded.validate()
-    assert (report.staging.rows, len(report.staging.shape)) == (40, 64)
-    assert report.model_dump(exclude={"staging"}) == {
+    assert (report.validated.rows, len(report.validated.shape)) == (40, 64)
+    assert report.model_dump(exclude={"validated"}) == {
         "source_rows": 40, "target_rows": 40, "chunks": 6, "chunks_equal": 6, "missing": 0, "extra": 0, "changed": 0,
         "differences": (), "notes": loaded.preflight().notes,
     }  # fmt: skip

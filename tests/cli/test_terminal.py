@@ -42,6 +42,10 @@ def test_a_cancel_is_asked_for(saga: Place) -> None:
         terminal.type("n")
         assert terminal.end() == 2
     assert saga("show", name, "--json").json["item"]["state"] == "ASKING"
+    with saga.terminal("reconcile", "@last") as terminal:
+        terminal.until(f"Go on from what the ledgers know, in {name}? [y/N]: ")
+        terminal.type("n")
+        assert terminal.end() == 2
     with saga.terminal("cancel", "@last") as terminal:
         terminal.until(f"Cancel {name} and undo what was done? [y/N]: ")
         terminal.type("y")

@@ -180,7 +180,7 @@ class Report(Frozen):
     """What the comparison found: the two tables are equal where missing, extra and changed are all 0.
 
     *differences* names some of the keys, *notes* repeat what the plan warned of: it is what approvers read.
-    *staging* is what they approve, and what the cut-over holds the staging table against.
+    *validated* is what they approve, and what the cut-over holds the staging table against.
     """
 
     source_rows: int
@@ -192,7 +192,7 @@ class Report(Frozen):
     changed: int
     differences: tuple[Difference, ...]
     notes: tuple[str, ...]
-    staging: Staged
+    validated: Staged
 
 
 class CutOver(Frozen):

@@ -28,7 +28,7 @@ def cut_over(step: Step[Move]) -> CutOver:
         dialect.prepare(db)
         refuse_drift(plan, dialect.fingerprint(db, plan.target))  # before the long look
         dialect.freeze(db, plan)
-        refuse_changed(db, plan, report.staging)
+        refuse_changed(db, plan, report.validated)
         statements = dialect.swap(db, plan)
         return CutOver(
             table=str(plan.target),

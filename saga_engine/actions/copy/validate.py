@@ -58,7 +58,7 @@ def validate(step: Step[Move]) -> Report:
         changed=counts["changed"],
         differences=tuple(found),
         notes=plan.notes,
-        staging=Staged(rows=counts["target_rows"], checksum=str(counts["checksum"]), shape=shape),
+        validated=Staged(rows=counts["target_rows"], checksum=str(counts["checksum"]), shape=shape),
     )
 
 
