@@ -21,8 +21,7 @@ class Batch(defaultdict[str, list[Any]]):
 
     def __init__(self, now: datetime, stamp: Stamp) -> None:
         super().__init__(list)
-        self.at = now
-        self.now = stamp(now)
+        self.at, self.now = now, stamp(now)
         self._stamp = stamp
 
     def time(self, moment: datetime | None) -> Any:  # noqa: ANN401  as the driver takes it

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -176,6 +176,15 @@ class Terminal:
     def type(self, text: str) -> None:
         """Type a line."""
         os.write(self.file, f"{text}\n".encode())
+
+    def interrupt(self) -> int:
+        """Type Ctrl-C until it is heard; the exit code. Readline does not hear one that comes just as it begins."""
+        until = time.monotonic() + SECONDS_MAX
+        while self.process.poll() is None and time.monotonic() < until:
+            with suppress(OSError):  # it has ended meanwhile
+                os.write(self.file, b"\x03")
+            self._read(lambda: False, 0.5)
+        return self.process.wait(SECONDS_MAX)
 
     def end(self, seconds: float = SECONDS_MAX) -> int:
         """Read to the end; the exit code."""

@@ -29,8 +29,7 @@ def test_another_word_approves_nothing(saga: Place) -> None:
     assert "error: yes is not the saga's name; nothing was decided" in terminal.seen
     with saga.terminal("reject", name) as terminal:
         terminal.until("Type the saga's name to reject (parcel): ")
-        terminal.type("\x03")
-        assert terminal.end() == 130
+        assert terminal.interrupt() == 130
     assert "Traceback" not in terminal.seen
     assert saga("show", name, "--json").json["item"]["state"] == "ASKING"
 
@@ -107,8 +106,7 @@ def test_status_is_watched_until_ctrl_c(saga: Place) -> None:
     saga.started(to="Ann")
     with saga.terminal("status", "--watch") as terminal:
         terminal.until("needs a person now")
-        terminal.type("\x03")
-        assert terminal.end() == 130
+        assert terminal.interrupt() == 130
     assert "Traceback" not in terminal.seen
 
 
