@@ -161,6 +161,7 @@ def installed(world: World) -> Iterator[None]:
             slots,
             {
                 "monotonic": world.monotonic,
+                "os": world.system,
                 "Threads": lambda: Threads(world),
                 "Isolation": lambda *_: Isolation(),
                 "SimpleQueue": lambda: Queue(world),
