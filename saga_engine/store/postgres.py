@@ -169,10 +169,11 @@ def session_options(lease_seconds: float) -> str:
 
     A worker that is stopped in a transaction loses it after a third of the lease; who waits for its rows waits
     longer than that, so that the wait ends with the row and not with an error. Statements are short and find their
-    rows by an index: a plan made while a table was small must not stay a scan when it has grown.
+    rows by an index: each is planned once, and a plan made while a table was small must not stay a scan when it grows.
     """
     limits = {
         "jit": "off",
+        "plan_cache_mode": "force_generic_plan",
         "enable_seqscan": "off",
         "enable_hashjoin": "off",
         "enable_mergejoin": "off",

@@ -59,9 +59,10 @@ class Store(ABC):
             transaction = db.begin()
             try:
                 yield db
-            finally:
-                # What was read is read: a connection that is lost now takes nothing from it.
+            except BaseException:
                 _take_back(db, transaction)
+                raise
+            _leave(db, transaction)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -241,6 +242,15 @@ def _take_back(db: Connection, transaction: RootTransaction) -> None:
         transaction.rollback()
     except DBAPIError:
         # What went wrong before is the error to tell; this connection is of no more use.
+        db.invalidate()
+
+
+def _leave(db: Connection, transaction: RootTransaction) -> None:
+    """End a transaction that has only read. Not by ROLLBACK, after which psycopg forgets what it has prepared."""
+    try:
+        transaction.commit()
+    except DBAPIError:
+        # What was read is read: a connection that is lost now takes nothing from it.
         db.invalidate()
 
 

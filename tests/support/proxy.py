@@ -34,18 +34,24 @@ class Wire(ABC):
 
 
 class Postgres(Wire):
-    """A start-up message without a type, then messages of a type (1 byte) and a length (4 bytes, its own included)."""
+    """A start-up message without a type, then messages of a type (1 byte) and a length (4 bytes, its own included).
+
+    A transaction that only reads commits nothing.
+    """
 
     def __init__(self) -> None:
         self._unread = b""
-        self._begun = False
+        self._begun = self._reads = False
 
     def commits(self, data: bytes) -> bool:
         self._unread += data
         found = False
         while (size := self._size()) and len(self._unread) >= size:
             message, self._unread = self._unread[:size], self._unread[size:]
-            found = found or (self._begun and message[:1] == b"Q" and message[5:].rstrip(b"\0; ").upper() == b"COMMIT")
+            text = message[5:].rstrip(b"\0; ").upper() if self._begun and message[:1] == b"Q" else b""
+            if text.startswith(b"BEGIN"):
+                self._reads = text.endswith(b"READ ONLY")
+            found = found or (text == b"COMMIT" and not self._reads)
             self._begun = True
         return found
 
