@@ -178,8 +178,7 @@ def _pivot_unapplied(door: Door, targets: Targets, run: Snapshot) -> bool:
     parked = next((task for task in run.tasks if task.kind == "step" and task.parked), None)
     if parked is None or not _is_effect_pivot(door, run, parked):
         return False
-    with door.store.read() as db:
-        touched = runs.ledgers(db, run.run_id).get(parked.name, {})
+    touched = reading(door.store, lambda db: runs.ledgers(db, run.run_id)).get(parked.name, {})
     store = door.store_uuid()
     keys = {name: Key(store, parked.name, parked.attempt, ledger) for name, ledger in touched.items()}
     if any(applied(targets.engine(name), key, 1) for name, key in keys.items()):

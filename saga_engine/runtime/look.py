@@ -101,8 +101,7 @@ def begun(door: Door, db: sa.Connection, chart: Chart, run: Snapshot, key: str |
 
 def saga(door: Door, run_id: str) -> Saga[Any, Any] | None:
     """The definition of a run; None where this process has not loaded it."""
-    with door.store.read() as db:
-        snapshot = runs.load_one(db, run_id)
+    snapshot = reading(door.store, lambda db: runs.load_one(db, run_id))
     chart = door.registry.by_digest(snapshot.digest) if snapshot else None
     return chart.saga if chart else None
 
@@ -113,12 +112,15 @@ def find(door: Door, wanted: inspect.Wanted) -> RunPage:
         raise errors.BadInput(f"a page has 1 to {PAGE_MAX} runs, not {wanted.limit}")
     if wanted.before is not None and not ids.is_run_id(wanted.before):
         raise errors.BadInput(f"no page is called {wanted.before!r}: take the one that a page names as next")
-    with door.store.read() as db:
-        rows = inspect.find(db, wanted)
-        snapshots = runs.load(db, [row.id for row in rows])
-        holders = holders_of(db, snapshots.values())
-        names = {row.id: ids.short(row.saga, row.tag, inspect.neighbours(db, row.tag)) for row in rows}
-        now = door.store.clock(db)
+    return reading(door.store, lambda db: _page(door, db, wanted))
+
+
+def _page(door: Door, db: sa.Connection, wanted: inspect.Wanted) -> RunPage:
+    rows = inspect.find(db, wanted)
+    snapshots = runs.load(db, [row.id for row in rows])
+    holders = holders_of(db, snapshots.values())
+    names = {row.id: ids.short(row.saga, row.tag, inspect.neighbours(db, row.tag)) for row in rows}
+    now = door.store.clock(db)
     items = tuple(
         RunLine(
             id=row.id,
@@ -143,33 +145,31 @@ def find(door: Door, wanted: inspect.Wanted) -> RunPage:
 
 def history(door: Door, run_id: str, after: int, limit: int) -> list[HistoryLine]:
     """Journal lines, oldest first."""
-    with door.store.read() as db:
-        lines = journal.lines(db, run_id, after, limit)
-    return [told(line) for line in lines]
+    return [told(line) for line in reading(door.store, lambda db: journal.lines(db, run_id, after, limit))]
 
 
 def status(door: Door) -> list[StatusLine]:
     """How many live runs are in which state."""
-    with door.store.read() as db:
-        counted = inspect.counts(db)
     return [
         StatusLine(saga=saga, state=state, status=status, runs=n)
-        for (saga, state, status), n in sorted(counted.items())
+        for (saga, state, status), n in sorted(reading(door.store, inspect.counts).items())
     ]
 
 
 def approvals(door: Door, run_id: str | None) -> list[ApprovalView]:
     """The gates that wait for people, the first to expire first."""
-    with door.store.read() as db:
+
+    def found(db: sa.Connection) -> list[ApprovalView]:
         rows = inspect.open_approvals(db, run_id)
         votes = inspect.votes_of(db, [row.task for row in rows])
         return [_approval(door, db, row, votes.get(row.task, ())) for row in rows]
 
+    return reading(door.store, found)
+
 
 def workers(door: Door) -> list[WorkerView]:
     """The workers that have not ended; *alive* is False where the death lock or the lease says otherwise."""
-    with door.store.read() as db:
-        rows, now = incarnations.living(db), door.store.clock(db)
+    rows, now = reading(door.store, lambda db: (incarnations.living(db), door.store.clock(db)))
     return [
         WorkerView(
             id=row.id,

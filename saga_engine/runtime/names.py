@@ -41,8 +41,7 @@ class Names:
     def _unknown(self, typed: str, name: str) -> errors.RunNotFound:
         """By its id or its run key a run is known that was pruned."""
         plain = name.replace("-", "").lower()
-        with self._store.read() as db:
-            gone = pruned.of(db, [plain]).get(plain) or pruned.by_key(db, name)
+        gone = reading(self._store, lambda db: pruned.of(db, [plain]).get(plain) or pruned.by_key(db, name))
         if gone is None:
             return errors.RunNotFound(run=typed)
         text = f"The run {typed} of {gone.saga} ended ({gone.status}) on {gone.ended_at:%Y-%m-%d}, and was pruned."

@@ -13,6 +13,7 @@ from saga_engine.runtime import look
 from saga_engine.runtime.deliver import Door
 from saga_engine.runtime.views import DeadlineView, PictureView, RunView, WorkerView
 from saga_engine.store import journal, runs
+from saga_engine.store.connect import reading
 
 RECENT: Final = 5
 """How many journal lines a picture ends with."""
@@ -25,9 +26,14 @@ LIMITS: Final = ("timed_out", "expired")
 def picture(door: Door, run_id: str, *, ascii_only: bool = False) -> PictureView:
     """The picture of a run, from its rows and the newest of its journal."""
     view = look.run(door, run_id)
-    with door.store.read() as db:
-        snapshot, now = runs.load_one(db, run_id), door.store.clock(db)
-        lines = journal.lines(db, run_id, max(0, view.revision - STAYS_MAX), STAYS_MAX)
+    snapshot, now, lines = reading(
+        door.store,
+        lambda db: (
+            runs.load_one(db, run_id),
+            door.store.clock(db),
+            journal.lines(db, run_id, max(0, view.revision - STAYS_MAX), STAYS_MAX),
+        ),
+    )
     assert snapshot is not None, "a run that has a view has rows"
     chart = door.registry.by_digest(snapshot.digest)
     stays = list(_stays(lines, view.ended_at or now))

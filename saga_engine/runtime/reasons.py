@@ -15,6 +15,7 @@ from saga_engine.runtime.deliver import Door
 from saga_engine.runtime.life import row_is_dead
 from saga_engine.runtime.views import CommandView, ReasonView, WhyView
 from saga_engine.store import definitions, incarnations, inspect, runs
+from saga_engine.store.connect import reading
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
@@ -22,12 +23,15 @@ if TYPE_CHECKING:
 
 def why_of(door: Door, roles: Mapping[str, Sequence[str]], run_id: str) -> WhyView:
     """Why a run is where it is."""
-    with door.store.read() as db:
-        row, run = inspect.row_of(db, run_id), runs.load_one(db, run_id)
-        if row is None or run is None:
-            raise errors.RunNotFound(run=run_id)
-        chart = door.registry.by_digest(run.digest)
-        around = _surroundings(door, db, row, run, chart, roles)
+    return reading(door.store, lambda db: _why(door, db, roles, run_id))
+
+
+def _why(door: Door, db: "Connection", roles: Mapping[str, Sequence[str]], run_id: str) -> WhyView:
+    row, run = inspect.row_of(db, run_id), runs.load_one(db, run_id)
+    if row is None or run is None:
+        raise errors.RunNotFound(run=run_id)
+    chart = door.registry.by_digest(run.digest)
+    around = _surroundings(door, db, row, run, chart, roles)
     found = why.why(chart, run, around)
     return WhyView(
         run_id=run_id,

@@ -16,6 +16,7 @@ EXCUSED: Final = {
     "store/sqlite.py _connect": "settings of a session, which die with it",
     "store/sqlite.py _set_journal": "its caller has store.file.journal_chosen behind it",
     "store/transactions.py _commit": "its caller has store.write.before_commit and after_commit",
+    "store/transactions.py _leave": "of what has only read",
     "store/runs.py load": "reads",
     "store/runs.py known": "reads",
     "store/findings.py _held": "reads",
