@@ -17,8 +17,8 @@ from saga_engine.store import migrate, trouble
 from saga_engine.store.migrate import VERSION_TABLE, VERSIONS, version_table
 from saga_engine.store.transactions import Store
 
-# unique_violation (in the catalogue) and duplicate_table: another process made it in this moment.
-MADE_BY_ANOTHER: Final = frozenset({"23505", "42P07"})
+# unique_violation (in the catalogue), duplicate_table, duplicate_object (its type): another process makes it right now.
+MADE_BY_ANOTHER: Final = frozenset({"23505", "42P07", "42710"})
 
 
 def upgrade(store: Store, versions: Path = VERSIONS) -> None:

@@ -127,7 +127,8 @@ def stopped_in_the_middle(engine: Engine, one: plays.Act) -> str:
 
     def begun(step: Any) -> Any:
         play.began.set()
-        return one(step)
+        # Later tests have runs of this name, too.
+        return Value(n=step.input.n) if play.gate.is_set() else one(step)
 
     with plays.playing("p", one=begun) as play:
         run = engine.start("play", {"name": "p"}).id
