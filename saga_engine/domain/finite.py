@@ -17,9 +17,8 @@ def _is_finite(tree: object) -> bool:
     left = [tree]
     while left:
         match left.pop():
-            case float() as number:
-                if not isfinite(number):
-                    return False
+            case float() as number if not isfinite(number):
+                return False
             case Mapping() as mapping:
                 left += mapping.values()
             case str() | bytes():
