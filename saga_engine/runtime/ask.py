@@ -1,8 +1,11 @@
 """What people and programs ask of a run: each becomes one event, delivered, and a reply."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
@@ -21,7 +24,7 @@ from saga_engine.domain.whys.people import payload
 from saga_engine.ledger.heads import Key
 from saga_engine.ledger.undo import applied
 from saga_engine.ledger.void import void
-from saga_engine.runtime.deliver import Door
+from saga_engine.runtime.deliver import Door, Found
 from saga_engine.runtime.payload import as_json, refuse_unstorable, usable_key, validated
 from saga_engine.runtime.targets import Targets
 from saga_engine.runtime.views import Reply
@@ -29,15 +32,18 @@ from saga_engine.runtime.views_operate import PlannedUndo, RollbackPlan
 from saga_engine.store import inspect, runs, trouble
 from saga_engine.store.connect import reading
 
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
 RACES_MAX = 3
 """How often a send that lost the race for its event key looks again: the winner's row is there then."""
 
 
 def deliver(door: Door, run: str, event: e.Request, *, dry_run: bool = False) -> Reply:
     """Deliver a request and say where the run was and is; a *dry_run* decides and records nothing."""
-    run_id = door.names.resolve(run)
-    before, _, _ = door.read(run_id)
-    return reply(door, before, door.would(run_id, event) if dry_run else door.deliver(run_id, event))
+    found = door.find(run)
+    decision = door.would(event, found) if dry_run else door.deliver(found.run.run_id, event, found)
+    return reply(door, found.run, decision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +57,36 @@ class Sender:
 
 def send(door: Door, run: str, event: Event[Any] | str, given: BaseModel | Mapping[str, Any], sender: Sender) -> Reply:
     """Validate the payload and deliver the event; one whose event key is known is answered, not delivered."""
-    run_id = door.names.resolve(run)
-    before, chart, _ = door.read(run_id)
+    dedup_key, tries = sender.dedup_key, 1
+    if dedup_key is not None:
+        usable_key(dedup_key, "event key")
+        tries = RACES_MAX
+    for _ in range(tries):
+        found, known = reading(door.store, partial(_looked, door, run, sender))
+        received = _received(door, found, event, given, sender)
+        if known:
+            note = f"an event with the key {dedup_key} has arrived already"
+            return reply(door, found.run, Decision((), found.run, note))
+        try:
+            return reply(door, found.run, _noted(door.deliver(found.run.run_id, received, found), dedup_key))
+        except trouble.DUPLICATE:
+            if dedup_key is None:
+                raise
+    raise errors.Conflict(f"the event key {dedup_key} is being used by another sender; send it again")
+
+
+def _looked(door: Door, run: str, sender: Sender, db: sa.Connection) -> tuple[Found, bool]:
+    """The run, and whether it knows the event key already."""
+    found = door.found_in(db, door.names.find(db, run))
+    key = sender.dedup_key
+    return found, key is not None and inspect.event_known(db, found.run.run_id, sender.source, key)
+
+
+def _received(
+    door: Door, found: Found, event: Event[Any] | str, given: BaseModel | Mapping[str, Any], sender: Sender
+) -> e.EventReceived:
+    """The event with its payload, as the definition of the run has it."""
+    chart, run_id = found.chart, found.run.run_id
     name = event if isinstance(event, str) else event.name
     if name not in chart.events:
         raise errors.EventNotFound(saga=chart.name, event=name, events=", ".join(chart.events) or "none")
@@ -62,47 +96,36 @@ def send(door: Door, run: str, event: Event[Any] | str, given: BaseModel | Mappi
         takes = payload(chart.events[name])
         raise errors.PayloadRefused(str(error), run=run_id, event=name, takes=takes) from None
     text = as_json(value, f"the payload of {name}", door.limits.event_bytes_max)
-    dedup_key = sender.dedup_key
-    if dedup_key is not None:
-        usable_key(dedup_key, "event key")
-    received = e.EventReceived(name, text, sender.actor, sender.source, dedup_key)
+    received = e.EventReceived(name, text, sender.actor, sender.source, sender.dedup_key)
     refuse_unstorable(received)
-    for _ in range(RACES_MAX):
-        if dedup_key is not None and _known(door, run_id, sender.source, dedup_key):
-            return reply(door, before, Decision((), before, f"an event with the key {dedup_key} has arrived already"))
-        try:
-            return reply(door, before, _noted(door.deliver(run_id, received), dedup_key))
-        except trouble.DUPLICATE:
-            if dedup_key is None:
-                raise
-    raise errors.Conflict(f"the event key {dedup_key} is being used by another sender; send it again")
+    return received
 
 
 def rollback(door: Door, targets: Targets, run: str, asked: e.RollbackRequested) -> Reply:
     """Roll back. From a parked pivot this first proves, in the target, that the pivot took no effect."""
-    run_id = door.names.resolve(run)
-    before, chart, _ = door.read(run_id)
+    found = door.find(run)
+    before = found.run
     if asked.to is not None:
-        known_state(chart, asked.to)
+        known_state(found.chart, asked.to)
     proved = replace(asked, unapplied=_pivot_unapplied(door, targets, before))
-    return reply(door, before, door.deliver(run_id, proved))
+    return reply(door, before, door.deliver(before.run_id, proved))
 
 
 def plan(door: Door, run: str, to: str | None, actor: str) -> RollbackPlan:
     """What a rollback would undo now, in order. Decides as ``rollback`` does, and records nothing."""
-    run_id = door.names.resolve(run)
-    before, chart, _ = door.read(run_id)
+    found = door.find(run)
+    before, chart = found.run, found.chart
     if to is not None:
         known_state(chart, to)
-    decision = door.would(run_id, e.RollbackRequested(actor, to))
+    decision = door.would(e.RollbackRequested(actor, to), found)
     after = decision.after
     # With nothing to undo the same decision goes through the rolling-back state and out of it.
     via = next((command.target for command in decision.commands if isinstance(command, c.Move)), after.state)
     floor = unwind.floor_of(after)
     left = [entry for entry in after.undo if entry.status in ("started", "done") and entry.position >= floor]
     return RollbackPlan(
-        run_id=run_id,
-        run=door.names.short(run_id, before.saga),
+        run_id=before.run_id,
+        run=door.names.short(before.run_id, before.saga),
         saga=before.saga,
         state=before.state,
         via=via,
@@ -131,8 +154,8 @@ def known_state(chart: Chart, state: str) -> None:
 
 def resolve(door: Door, run: str, found: e.Resolved, result: Mapping[str, Any] | None) -> Reply:
     """Say what a parked step really did; its result is validated like one that came back."""
-    run_id = door.names.resolve(run)
-    before, chart, _ = door.read(run_id)
+    read = door.find(run)
+    before, chart = read.run, read.chart
     parked = next((task for task in before.tasks if task.parked and task.kind == "step"), None)
     activity = chart.activity(parked.state) if parked else None
     value = "null"
@@ -140,7 +163,7 @@ def resolve(door: Door, run: str, found: e.Resolved, result: Mapping[str, Any] |
         refusal = f"{chart.name}: say what came of the step as its result {activity.result.__name__}"
         given = validated(activity.result, result or {}, refusal)
         value = as_json(given, f"the result of {named(activity.work)}", door.limits.result_bytes_max)
-    return reply(door, before, door.deliver(run_id, replace(found, value=value)))
+    return reply(door, before, door.deliver(before.run_id, replace(found, value=value), read))
 
 
 def reply(door: Door, before: Snapshot, decision: Decision) -> Reply:

@@ -3,9 +3,7 @@
 from time import monotonic
 from typing import Final
 
-from saga_engine.domain.snapshot import Snapshot, Task
-from saga_engine.runtime.attempt import is_manual
-from saga_engine.runtime.deliver import Door
+from saga_engine.domain.snapshot import Snapshot
 from saga_engine.runtime.incarnation import Incarnation
 
 SECONDS_MAX: Final = 0.3
@@ -15,8 +13,8 @@ SECONDS_MAX: Final = 0.3
 class Chaining:
     """The chains of one incarnation. Used by one thread."""
 
-    def __init__(self, door: Door, me: Incarnation) -> None:
-        self._door, self._me = door, me
+    def __init__(self, me: Incarnation) -> None:
+        self._me = me
         self._free = 0
         self._since: dict[str, float] = {}
         """Run -> when the first step after its last claim was decided."""
@@ -29,13 +27,12 @@ class Chaining:
         """Begin anew with the run: this worker holds nothing of it any more."""
         self._since.pop(run_id, None)
 
-    def goes_on(self, run: Snapshot, head: Task, *, backlog: bool) -> bool:
-        """True when *head* is to be leased at once; with a *backlog*, other due work gets its turn after a while.
+    def goes_on(self, run: Snapshot, *, backlog: bool) -> bool:
+        """True when its next task is to be leased at once; with a *backlog*, other work gets its turn after a while.
 
-        Never a manual step: its start is committed before it begins. Never without a slot to run it, or on a
-        lease that may have run out.
+        Never without a slot to run it, or on a lease that may have run out.
         """
-        if self._free <= 0 or not self._me.trusted or is_manual(self._door.chart(run), head):
+        if self._free <= 0 or not self._me.trusted:
             return False
         now = monotonic()
         if backlog and now - self._since.setdefault(run.run_id, now) > SECONDS_MAX:

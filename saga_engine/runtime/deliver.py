@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from saga_engine import errors
 from saga_engine.domain.chart import Budget, Chart
@@ -14,6 +14,7 @@ from saga_engine.domain.decide import decide
 from saga_engine.domain.draft import Decision
 from saga_engine.domain.events import Event
 from saga_engine.domain.snapshot import Snapshot
+from saga_engine.runtime.leasing import leasable
 from saga_engine.runtime.names import Names
 from saga_engine.runtime.payload import refuse_unstorable
 from saga_engine.runtime.places import Place, Places
@@ -31,6 +32,15 @@ if TYPE_CHECKING:
 TRIES_MAX: Final = 100
 """How often one event is decided again because the run moved under it."""
 PAUSE_SECONDS_MAX: Final = 0.05
+
+
+class Found(NamedTuple):
+    """A run as it stood at *now*, by the database's clock; its definition, and what it is pinned to."""
+
+    run: Snapshot
+    chart: Chart
+    now: datetime
+    pinned: Pinned
 
 
 class Door:
@@ -52,36 +62,52 @@ class Door:
             deferred=timedelta(days=limits.deferred_days),
         )
 
-    def deliver(self, run_id: str, event: Event) -> Decision:
+    def deliver(self, run_id: str, event: Event, found: Found | None = None) -> Decision:
         """Let *event* happen to a run. When this returns, it is recorded, and survives whatever dies.
 
         Raises what ``decide`` raises, and nothing has moved then. Two at once: the second decides again on
-        what the first left.
+        what the first left. *found*: the run as the caller has read it.
         """
-        return self.decided(run_id, event, lambda chart, run, now: decide(chart, run, event, now, self.budget))
+        return self.decided(run_id, event, lambda chart, run, now: decide(chart, run, event, now, self.budget), found)
 
-    def would(self, run_id: str, event: Event) -> Decision:
-        """What ``deliver`` would decide now; raises what it would raise. Nothing is recorded."""
-        run, chart, now = self.read(run_id)
-        return decide(chart, run, event, now, self.budget)
+    def would(self, event: Event, found: Found) -> Decision:
+        """What ``deliver`` would decide; raises what it would raise. Nothing is recorded."""
+        return decide(found.chart, found.run, event, found.now, self.budget)
 
-    def decided(self, run_id: str, event: Event, ask: Callable[[Chart, Snapshot, datetime], Decision]) -> Decision:
+    def decided(
+        self,
+        run_id: str,
+        event: Event,
+        ask: Callable[[Chart, Snapshot, datetime], Decision],
+        found: Found | None = None,
+    ) -> Decision:
         """The same, with a decision of the caller's own."""
         refuse_unstorable(event)
         for _ in range(TRIES_MAX):
-            run, chart, now = self.read(run_id)
-            decision = ask(chart, run, now)
-            if not decision.commands or self.recorded(Entry(run, event, decision)):
-                return decision
+            found = found or self.read(run_id)
+            decision = ask(found.chart, found.run, found.now)
+            kept = self._recorded(event, found, decision) if decision.commands else decision
+            if kept is not None:
+                return kept
+            found = None
             time.sleep(random.uniform(0, PAUSE_SECONDS_MAX))  # noqa: S311  no secret
         raise errors.Conflict(f"the run moved {TRIES_MAX} times while this was decided; try again")
 
-    def read(self, run_id: str) -> tuple[Snapshot, Chart, datetime]:
-        """The run as it stands, its definition, and the database's clock."""
-        run, now = reading(self.store, lambda db: (runs.load_one(db, run_id), self.store.clock(db)))
-        if run is None:
+    def find(self, typed: str) -> Found:
+        """The run that a person names."""
+        return reading(self.store, lambda db: self.found_in(db, self.names.find(db, typed)))
+
+    def read(self, run_id: str) -> Found:
+        """The run of that id."""
+        return reading(self.store, lambda db: self.found_in(db, run_id))
+
+    def found_in(self, db: sa.Connection, run_id: str) -> Found:
+        """The run of that id, within a transaction of the caller's."""
+        read = runs.load_row(db, run_id)
+        if read is None:
             raise errors.RunNotFound(run=run_id)
-        return run, self.chart(run), now
+        run, row = read
+        return Found(run, self.chart(run), self.store.clock(db), Pinned(row.definition, row.queue, row.host))
 
     def chart(self, run: Snapshot) -> Chart:
         """The definition that a run is pinned to."""
@@ -91,7 +117,21 @@ class Door:
             raise errors.NotLoaded(saga=run.saga, version=run.version, digest=run.digest[:12], broken=broken or "none")
         return found
 
-    def recorded(self, entry: Entry) -> bool:
+    def _recorded(self, event: Event, found: Found, decision: Decision) -> Decision | None:
+        """Write a decision, and give it back; None when the run has moved. What is due now begins here, if it can."""
+        head = leasable(found.chart, decision.after, found.now)
+        place = self.place(found.pinned) if head is not None else None
+        recorded = False
+        try:
+            if place is not None:
+                decision = place.leased(found.chart, decision, found.now)
+            recorded = self._written(Entry(found.run, event, decision))
+        finally:
+            if place is not None:
+                place.settle(found.run.run_id if recorded else None)
+        return decision if recorded else None
+
+    def _written(self, entry: Entry) -> bool:
         """Write one decision; False when the run has moved. An unknown outcome is asked for under the lock."""
         stamp: list[datetime] = []
 
@@ -115,7 +155,7 @@ class Door:
         return certain(self.store, lambda db: definitions.identity(db, self.store.clock(db)))
 
     def place(self, pinned: Pinned) -> Place | None:
-        """A place for a new run at a worker of this process, if one has room."""
+        """A place for a run at a worker of this process, if one has room."""
         return next((place for places in [*self.places.values()] if (place := places.keep(pinned))), None)
 
     def pin(self, chart: Chart) -> int:

@@ -46,9 +46,10 @@ def run(door: Door, run_id: str) -> RunView:
 
 def run_in(door: Door, db: sa.Connection, run_id: str) -> RunView:
     """The same, within a transaction of the caller's."""
-    row, snapshot = inspect.row_of(db, run_id), runs.load_one(db, run_id)
-    if row is None or snapshot is None:
+    read = runs.load_row(db, run_id)
+    if read is None:
         raise errors.RunNotFound(run=run_id)
+    snapshot, row = read
     chart = door.registry.by_digest(snapshot.digest)
     return RunView(
         id=row.id,
@@ -64,7 +65,7 @@ def run_in(door: Door, db: sa.Connection, run_id: str) -> RunView:
         results=_results(snapshot),
         waiting_on=waits_for(chart, snapshot, door.store.clock(db), door.budget, holders_of(db, [snapshot])),
         undo=tuple(_undo(chart, snapshot)),
-        tasks=tuple(_task(task) for task in inspect.tasks_of(db, run_id)),
+        tasks=tuple(_task(task) for task in inspect.tasks_of(db, run_id)) if snapshot.tasks else (),
         starter=row.starter,
         created_at=row.created_at,
         updated_at=row.updated_at,
@@ -73,12 +74,20 @@ def run_in(door: Door, db: sa.Connection, run_id: str) -> RunView:
     )
 
 
-def begun(door: Door, db: sa.Connection, chart: Chart, run: Snapshot, key: str | None, now: datetime) -> RunView:  # noqa: PLR0917  what a new run is made of
-    """The run as it has been recorded *now*, in this transaction: nothing of its own has to be read."""
+def begun(door: Door, chart: Chart, run: Snapshot, key: str | None, now: datetime) -> RunView:
+    """The run as it has been recorded *now*: nothing of its own has to be read.
+
+    Its start has been committed: where the store has gone away since, its name is its id, and no holder is named.
+    """
     tag = ids.tag_of(run.run_id)
+    try:
+        neighbours, holders = reading(door.store, lambda db: (inspect.neighbours(db, tag), holders_of(db, [run])))
+        name = ids.short(run.saga, tag, neighbours)
+    except errors.StoreError:
+        name, holders = run.run_id, {}
     return RunView(
         id=run.run_id,
-        name=ids.short(run.saga, tag, inspect.neighbours(db, tag)),
+        name=name,
         saga=run.saga,
         version=run.version,
         key=key,
@@ -88,7 +97,7 @@ def begun(door: Door, db: sa.Connection, chart: Chart, run: Snapshot, key: str |
         revision=run.revision,
         input=json.loads(run.input),
         results=_results(run),
-        waiting_on=waits_for(chart, run, now, door.budget, holders_of(db, [run])),
+        waiting_on=waits_for(chart, run, now, door.budget, holders),
         undo=tuple(_undo(chart, run)),
         tasks=tuple(_new_task(task) for task in sorted(run.tasks, key=lambda task: task.position)),
         starter=run.starter,

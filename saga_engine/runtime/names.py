@@ -25,32 +25,37 @@ class Names:
 
     def resolve(self, typed: str) -> str:
         """The id of the run that *typed* names. ``RunNotFound``, or ``BadInput`` naming several that it fits."""
+        return reading(self._store, lambda db: self.find(db, typed))
+
+    def find(self, db: sa.Connection, typed: str) -> str:
+        """The same, within a transaction of the caller's."""
         name = typed.strip()
         if not name or not name.isprintable():  # no database could even be asked for a NUL, or half of a surrogate pair
             raise errors.RunNotFound(run=ascii(typed))
-        candidates = reading(self._store, lambda db: _candidates(db, name))
+        candidates = _candidates(db, name)
         if len(candidates) > 1:
             several = ", ".join(
                 ids.short(saga, tag, tuple(t for _, _, t in candidates if t != tag)) for _, saga, tag in candidates
             )
             raise errors.AmbiguousName(run=typed, several=several)
         if not candidates:
-            raise self._unknown(typed, name)
+            raise _unknown(db, typed, name)
         return candidates[0][0]
-
-    def _unknown(self, typed: str, name: str) -> errors.RunNotFound:
-        """By its id or its run key a run is known that was pruned."""
-        plain = name.replace("-", "").lower()
-        gone = reading(self._store, lambda db: pruned.of(db, [plain]).get(plain) or pruned.by_key(db, name))
-        if gone is None:
-            return errors.RunNotFound(run=typed)
-        text = f"The run {typed} of {gone.saga} ended ({gone.status}) on {gone.ended_at:%Y-%m-%d}, and was pruned."
-        return errors.RunNotFound(text, run=typed)
 
     def short(self, run_id: str, saga: str) -> str:
         """``<saga>-<shortest unique suffix, at least five digits>``."""
         tag = ids.tag_of(run_id)
         return ids.short(saga, tag, reading(self._store, lambda db: inspect.neighbours(db, tag)))
+
+
+def _unknown(db: sa.Connection, typed: str, name: str) -> errors.RunNotFound:
+    """By its id or its run key a run is known that was pruned."""
+    plain = name.replace("-", "").lower()
+    gone = pruned.of(db, [plain]).get(plain) or pruned.by_key(db, name)
+    if gone is None:
+        return errors.RunNotFound(run=typed)
+    text = f"The run {typed} of {gone.saga} ended ({gone.status}) on {gone.ended_at:%Y-%m-%d}, and was pruned."
+    return errors.RunNotFound(text, run=typed)
 
 
 def _candidates(db: sa.Connection, name: str) -> list[tuple[str, str, str]]:

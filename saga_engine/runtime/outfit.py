@@ -45,7 +45,7 @@ def outfit(
     return Outfit(
         me,
         Claiming(door.store, door.limits, me, menu, mine, lambda pin: slots.parts(charts[pin]), slots.room, slots.size),
-        Chaining(door, me),
+        Chaining(me),
         Recorder(door, me.id, leases),
         Places(me, menu, lambda: slots.came.put(None)),
     )

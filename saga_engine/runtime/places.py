@@ -1,4 +1,4 @@
-"""Places at a worker of this process: what is started here begins here, recorded already leased, without a claim."""
+"""Places at a worker of this process: what is asked for here begins here, recorded already leased, without a claim."""
 
 from __future__ import annotations
 
@@ -10,46 +10,60 @@ from time import monotonic
 
 from saga_engine.domain.chart import Chart
 from saga_engine.domain.draft import Decision
-from saga_engine.domain.frozen import replace
-from saga_engine.domain.snapshot import ACTIONS, Snapshot
-from saga_engine.runtime.attempt import is_manual
+from saga_engine.domain.snapshot import Snapshot, Task
 from saga_engine.runtime.incarnation import Incarnation
+from saga_engine.runtime.leasing import leasable, leased
 from saga_engine.store.claims import Menu
 from saga_engine.store.entry import Pinned
+from saga_engine.store.tasks import Lease
 
 
 class Places:
-    """The free slots of one life of a worker, as it offers them; kept for starts by any thread of its process."""
+    """The free slots of one life of a worker, as it offers them; kept for runs by any thread of its process."""
 
     def __init__(self, me: Incarnation, menu: Menu, wake: Callable[[], None]) -> None:
         self._me, self._menu, self._wake = me, menu, wake
         self._changing = Lock()
-        self._offered = self._kept = 0
+        self._offered = 0
+        self._kept: set[Place] = set()
         self._came: SimpleQueue[Place] = SimpleQueue()
 
     @property
     def kept(self) -> int:
         """How many are kept for runs that have not arrived yet."""
-        return self._kept
+        return len(self._kept)
 
     def offer(self, free: int) -> None:
         """So many slots are free, those that are kept included. By the worker, again and again."""
         with self._changing:
-            self._offered = free - self._kept
+            self._offered = free - len(self._kept)
 
     def keep(self, pinned: Pinned) -> Place | None:
-        """A place for a run of that queue and definition, if there is one; ``settle`` it in any case."""
-        if pinned.queue not in self._menu.queues or pinned.definition not in self._menu.loaded or not self._me.trusted:
+        """A place for a run that is pinned to this, if there is one; ``settle`` it in any case."""
+        menu = self._menu
+        served = pinned.queue in menu.queues and pinned.definition in menu.loaded and pinned.host in {None, menu.host}
+        if not served or not self._me.trusted:
             return None
         with self._changing:
             if self._offered <= 0:
                 return None
             self._offered -= 1
-            self._kept += 1
-        return Place(self._me.id, self._settled)
+            place = Place(self._me.id, self._came.put, self._wake)
+            self._kept.add(place)
+        return place
 
-    def arrived(self, seconds: float) -> Iterator[Snapshot]:
-        """The runs whose start is committed, each once; those whose start took longer than *seconds* are left out.
+    def awaits(self, lease: Lease) -> bool:
+        """True for what is to arrive, or to be left out: the worker begins it when it arrives, and not before.
+
+        Between its COMMIT and that, the worker may read the run, for another of its tasks.
+        """
+        if not self._kept:
+            return False
+        with self._changing:
+            return any(place.lease == lease for place in self._kept)
+
+    def arrived(self, seconds: float) -> Iterator[tuple[Snapshot, Task]]:
+        """The runs that are committed, each once, and their tasks; what took longer than *seconds* is left out.
 
         A renewal hands back what this process has not known at two of them: it may be another's by now.
         """
@@ -58,41 +72,46 @@ class Places:
                 place = self._came.get_nowait()
             except Empty:
                 return
-            if place.run is not None and monotonic() - place.since < seconds:
-                yield place.run
             with self._changing:
-                self._kept -= 1
-
-    def _settled(self, place: Place) -> None:
-        self._came.put(place)
-        self._wake()
+                self._kept.discard(place)
+            if place.run is not None and place.task is not None and monotonic() - place.since < seconds:
+                yield place.run, place.task
 
 
 class Place:
-    """A slot that is kept for one start."""
+    """A slot that is kept for one run."""
 
-    def __init__(self, incarnation: str, settled: Callable[[Place], None]) -> None:
-        self._incarnation, self._settled = incarnation, settled
+    def __init__(self, incarnation: str, came: Callable[[Place], None], wake: Callable[[], None]) -> None:
+        self._incarnation, self._came, self._wake = incarnation, came, wake
         self.since = monotonic()
         self.run: Snapshot | None = None
-        """The run with its first task leased; None where it does not begin here."""
+        """The run with its next task leased; None where it does not begin here."""
+        self.task: Task | None = None
+        """That task."""
+
+    @property
+    def lease(self) -> Lease | None:
+        """The task's name and the attempt."""
+        return None if self.task is None else (self.task.name, self.task.attempt)
 
     def leased(self, chart: Chart, decision: Decision, now: datetime) -> Decision:
-        """The decision with its first task leased, if that is due. A manual one never: its start is committed first."""
-        self.run, head = None, decision.after.head()
-        if head is None or head.due_at is None or head.due_at > now or head.kind not in ACTIONS:
+        """The decision with its next task leased, if that is due and may be.
+
+        Never one that was leased before: workers may have died with it, and then it has to run apart from others.
+        """
+        self.run = self.task = None
+        head = leasable(chart, decision.after, now)
+        if head is None or head.attempt > 0:
             return decision
-        if is_manual(chart, head):
-            return decision
-        taken = replace(head, attempt=head.attempt + 1, leased_by=self._incarnation)
-        tasks = tuple(taken if task is head else task for task in decision.after.tasks)
-        self.run = replace(decision.after, tasks=tasks)
-        return replace(decision, after=self.run)
+        decision, self.task = leased(decision, head, self._incarnation)
+        self.run = decision.after
+        return decision
 
     def settle(self, recorded: str | None) -> bool:
-        """The start is over, and *recorded* is the run that is there now, if any. True when it begins here."""
-        if self.run is not None and self.run.run_id != recorded:
+        """It is over, and *recorded* is the run that is there now, if any. True when its task begins here."""
+        begins = self.run is not None and self.run.run_id == recorded
+        if not begins:
             self.run = None
-        begins = self.run is not None
-        self._settled(self)
+        self._came(self)
+        self._wake()
         return begins

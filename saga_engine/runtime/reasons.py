@@ -27,9 +27,10 @@ def why_of(door: Door, roles: Mapping[str, Sequence[str]], run_id: str) -> WhyVi
 
 
 def _why(door: Door, db: "Connection", roles: Mapping[str, Sequence[str]], run_id: str) -> WhyView:
-    row, run = inspect.row_of(db, run_id), runs.load_one(db, run_id)
-    if row is None or run is None:
+    read = runs.load_row(db, run_id)
+    if read is None:
         raise errors.RunNotFound(run=run_id)
+    run, row = read
     chart = door.registry.by_digest(run.digest)
     around = _surroundings(door, db, row, run, chart, roles)
     found = why.why(chart, run, around)

@@ -165,7 +165,7 @@ def _go_on(door: Door, run: Snapshot, mended: Sequence[Compared], actor: str, *,
     said = []
     for name, attempt in sorted(raised.items()):
         event = e.Reconciled(actor, name, attempt, evidence[:EVIDENCE_MAX])
-        decision = door.would(run.run_id, event) if dry_run else door.deliver(run.run_id, event)
+        decision = door.would(event, door.read(run.run_id)) if dry_run else door.deliver(run.run_id, event)
         if decision.commands:
             of = run.task(name)
             said.append(f"{of.state if of else name} goes on, newer than attempt {attempt}")

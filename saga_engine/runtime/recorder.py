@@ -11,11 +11,11 @@ from saga_engine import errors
 from saga_engine.domain import events as e
 from saga_engine.domain.decide import decide
 from saga_engine.domain.draft import Decision
-from saga_engine.domain.frozen import replace
-from saga_engine.domain.snapshot import ACTIONS, Snapshot, Task
+from saga_engine.domain.snapshot import Snapshot, Task
 from saga_engine.failpoints import hit
 from saga_engine.runtime.deliver import Door
 from saga_engine.runtime.ids import run_id_of
+from saga_engine.runtime.leasing import leasable, leased
 from saga_engine.store import runs
 from saga_engine.store.connect import retrying
 from saga_engine.store.entry import Entry
@@ -23,8 +23,8 @@ from saga_engine.store.record import record
 
 UNRECORDABLE: Final = "the result cannot be recorded"
 
-Leases: TypeAlias = Callable[[Snapshot, Task], bool]
-"""Whether the head of the line is to be recorded already leased to this worker."""
+Leases: TypeAlias = Callable[[Snapshot], bool]
+"""Whether the next task of a run is to be recorded already leased to this worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,18 +132,12 @@ class Recorder:
             return entries
 
     def _decide(self, run: Snapshot, report: e.Report, now: datetime) -> Decision:
-        decision = decide(self._door.chart(run), run, report, now, self._door.budget)
-        head = decision.after.head() if decision.commands else None
-        if head is None or not self._to_lease(decision.after, head, now):
+        chart = self._door.chart(run)
+        decision = decide(chart, run, report, now, self._door.budget)
+        head = leasable(chart, decision.after, now) if decision.commands else None
+        if head is None or not self._leases(decision.after):
             return decision
-        leased = replace(head, attempt=head.attempt + 1, leased_by=self._incarnation)
-        tasks = tuple(leased if task is head else task for task in decision.after.tasks)
-        return replace(decision, after=replace(decision.after, tasks=tasks))
-
-    def _to_lease(self, run: Snapshot, head: Task, now: datetime) -> bool:
-        """One that a worker was lost with is claimed: whoever takes it has to ask about that first."""
-        due = head.due_at is not None and head.due_at <= now and head.leased_by is None and head.lost_by is None
-        return due and head.kind in ACTIONS and not run.paused and self._leases(run, head)
+        return leased(decision, head, self._incarnation)[0]
 
     def _unrecordable(self, one: tuple[Snapshot, e.Report], error: Exception) -> Outcome:
         """The database refuses what came of this attempt: that is a failure of the attempt, not of the worker."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel
 
@@ -33,7 +34,7 @@ TRIES_MAX = 4
 def start(
     door: Door, saga: Saga[Any, Any] | str, given: BaseModel | Mapping[str, Any], key: str | None, actor: str
 ) -> RunView:
-    """Record a new run and give it back; with a key that is known, that run. One transaction."""
+    """Record a new run, in one transaction, and give it back; with a key that is known, that run."""
     chart = door.registry.newest(saga) if isinstance(saga, str) else door.registry.chart_of(saga)
     value = validated(chart.saga.input, given, f"{chart.name} cannot start with this input")
     text = as_json(value, f"the input of {chart.name}", door.limits.input_bytes_max)
@@ -43,10 +44,10 @@ def start(
     before = Snapshot(ids.new_run_id(), chart.name, chart.version, chart.digest, text, actor)
     pinned = Pinned(door.pin(chart), chart.saga.queue)
 
-    def write(db: sa.Connection, *, again: bool) -> RunView:
+    def write(db: sa.Connection, *, again: bool) -> str | _Begun:
         known = _known(db, before, key, again=again)
         if known:
-            return look.run_in(door, db, known)
+            return known
         now = door.store.clock(db)
         event = e.RunStarted(actor)
         decision = decide(chart, before, event, now, door.budget)
@@ -54,21 +55,28 @@ def start(
             decision = place.leased(chart, decision, now)
         new = NewRun(ids.tag_of(before.run_id), key, pinned)
         record(db, [Entry(before, event, decision, new)], now)
-        return look.begun(door, db, chart, decision.after, key, now)
+        return _Begun(decision.after, now)
 
     place, recorded, begins = door.place(pinned), None, False
     try:
-        run = _certain(door, write)
-        recorded = run.id
+        found = _certain(door, write)
+        recorded = found if isinstance(found, str) else found.run.run_id
     finally:
         if place is not None:
             begins = place.settle(recorded)
     if not begins:
         door.store.tell_due()
-    return run
+    return look.run(door, found) if isinstance(found, str) else look.begun(door, chart, found.run, key, found.at)
 
 
-def _certain(door: Door, write: Callable[..., RunView]) -> RunView:
+class _Begun(NamedTuple):
+    """A new run, as it is recorded."""
+
+    run: Snapshot
+    at: datetime
+
+
+def _certain(door: Door, write: Callable[..., str | _Begun]) -> str | _Begun:
     """The start inserts the same id and key again after an unknown outcome, or a race for the key: unique keys tell."""
     doubt: errors.OutcomeUnknown | None = None
     for number in range(TRIES_MAX):

@@ -181,7 +181,8 @@ class Worker:
         """
         lease = (task.name, task.attempt)
         own = lease == (report.task, report.attempt)
-        return (isinstance(report, e.AttemptLost) if own else task.lost_by is None) and not self._slots.knows(lease)
+        asked = isinstance(report, e.AttemptLost) if own else task.lost_by is None
+        return asked and not self._slots.knows(lease) and not self._places.awaits(lease)
 
     def _start(self, run: Snapshot, task: Task, *, suspect: bool = False) -> None:
         """Run an attempt, if this worker may; else hand it back, not started."""
@@ -193,12 +194,13 @@ class Worker:
             self._slots.start(attempt, suspect=suspect, alone=self._claiming.is_alone(attempt.lease))
 
     def _arrive(self) -> None:
-        """Start the runs that were started in this process and are recorded already leased."""
-        for run in self._places.arrived(self._limits.renew_seconds):
-            (head,) = (task for task in run.tasks if task.leased_by == self._me.id)
-            self._runs[run.run_id] = run
-            self._start(run, head)
-            self._claiming.follow(run, head.due_at)
+        """Start what was asked for in this process and is recorded already leased."""
+        for run, task in self._places.arrived(self._limits.renew_seconds):
+            known = self._runs.get(run.run_id)
+            if known is None or known.revision < run.revision:
+                self._runs[run.run_id] = run
+            self._start(run, task)
+            self._claiming.follow(run, task.due_at)
 
     def _give_back(self) -> None:
         """Release what was not started, or ended without a report; nothing is counted."""
@@ -208,10 +210,10 @@ class Worker:
             self._returned = []
             store.tell_due()
 
-    def _leases(self, run: Snapshot, head: Task) -> bool:
+    def _leases(self, run: Snapshot) -> bool:
         """Whether the next task of a run is recorded already leased to this worker."""
         may = not (self._stopping or self._claiming.holds_back or self._claiming.recovers)
-        return may and self._chaining.goes_on(run, head, backlog=self._claiming.backlog)
+        return may and self._chaining.goes_on(run, backlog=self._claiming.backlog)
 
     def _claim(self) -> None:
         """Take what is due; what was claimed before and not looked at comes first."""

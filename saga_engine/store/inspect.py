@@ -221,10 +221,12 @@ def same_error(db: sa.Connection, error: str, limit: int = 100) -> int:
 
 def event_known(db: sa.Connection, run_id: str, source: str, dedup_key: str) -> bool:
     """Whether an event with that event key has arrived already. uq_saga_inbox_dedup."""
-    query = select(inbox.c.number).where(
-        inbox.c.run_id == run_id, inbox.c.source == source, inbox.c.dedup_key == dedup_key
-    )
-    return db.execute(query).first() is not None
+    return db.execute(_EVENT, {"run": run_id, "of": source, "key": dedup_key}).first() is not None
+
+
+_EVENT: Final = select(inbox.c.number).where(
+    inbox.c.run_id == bindparam("run"), inbox.c.source == bindparam("of"), inbox.c.dedup_key == bindparam("key")
+)
 
 
 def durability(db: sa.Connection) -> Mapping[str, str]:

@@ -26,6 +26,10 @@ _UNDO: Final = ("position", "state", "visit", "task", "revision", "status")
 _WAITING: Final = ("number", "name", "payload", "actor", "source")
 _GATE: Final = ("task", "roles", "need", "digest", "shows", "opened_at", "expires_at", "not_starter", "state")
 _VOTE: Final = ("actor", "approved", "reason", "at")
+_MORE: Final = (
+    "definition", "queue", "host", "tag", "run_key", "created_at", "updated_at", "entered_at", "ended_at", "paused_by",
+    "paused_reason",
+)  # fmt: skip
 LISTS: Final = {
     "sqlite": (func.json_group_array, func.json_array),
     "postgresql": (func.json_agg, func.json_build_array),
@@ -33,7 +37,7 @@ LISTS: Final = {
 """How rows of a sub-select become one JSON list of lists."""
 
 
-def _reading(dialect: str) -> sa.Select[Any]:
+def _reading(dialect: str, more: tuple[str, ...] = ()) -> sa.Select[Any]:
     """The run and all that belongs to it, in one row: a round trip for each table would cost more than the rows."""
     all_of, one = LISTS[dialect]
 
@@ -55,10 +59,12 @@ def _reading(dialect: str) -> sa.Select[Any]:
     ]
     # Primary key of saga_runs.
     columns: list[sa.ColumnElement[Any]] = [*(runs.c[column] for column in _RUN), definitions.c.digest, *parts]
+    columns += [runs.c[column] for column in more]
     return select(*columns).join(definitions).where(any_of(runs.c.id, "ids", dialect))
 
 
 _READING: Final = {dialect: _reading(dialect) for dialect in LISTS}
+_READING_ALL: Final = {dialect: _reading(dialect, _MORE) for dialect in LISTS}
 # ix_saga_effects_run_id.
 _EFFECTS = select(effects.c.task, effects.c.connection, effects.c.ledger).where(effects.c.run_id == bindparam("run_id"))
 
@@ -74,6 +80,12 @@ def load(db: sa.Connection, ids: Collection[str]) -> dict[str, Snapshot]:
 def load_one(db: sa.Connection, run_id: str) -> Snapshot | None:
     """The snapshot of one run."""
     return load(db, [run_id]).get(run_id)
+
+
+def load_row(db: sa.Connection, run_id: str) -> tuple[Snapshot, sa.Row[Any]] | None:
+    """The same, and the run's row: what it is pinned to, its names, its times, and who paused it."""
+    row = db.execute(_READING_ALL[db.dialect.name], {"ids": [run_id]}).one_or_none()
+    return None if row is None else (_snapshot(row[: -len(_MORE)]), row)
 
 
 def ledgers(db: sa.Connection, run_id: str) -> dict[str, dict[str, str]]:

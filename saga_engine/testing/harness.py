@@ -145,7 +145,7 @@ class Harness(ClockedEngine):
 
     def _stored(self, run: Run) -> tuple[Snapshot, list[journal.Line]]:
         run_id = self._id(run)
-        snapshot, _, _ = self.door.read(run_id)
+        snapshot = self.door.read(run_id).run
         with self.store.read() as db:
             return snapshot, journal.lines(db, run_id, limit=LINES_MAX)
 

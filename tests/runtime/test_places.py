@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import sleep
 from typing import Any
 
 import pytest
 
 from saga_engine import errors
+from saga_engine.domain import events as e
 from saga_engine.domain.definition.saga import Saga
 from saga_engine.runtime.engine import Engine
 from saga_engine.runtime.places import Place
@@ -142,5 +144,56 @@ def test_a_start_whose_commit_was_not_heard_of_begins_there_once(
         monkeypatch.setattr(type(engine.store), "_commit", unheard)
         run = engine.start("play", Input(name="once"))
         assert (lost, held(run)) == ([True], [(1, True)])
+        assert engine.wait(run.id, seconds=20).status == "completed"
+    assert play.told == ["one", "two"]
+
+
+def test_what_an_event_lets_begin_begins_there_without_a_claim(opened: Opened) -> None:
+    engine = opened(plays.waiting())
+    with offering(engine) as worker:
+        run = engine.start("waiting", Input()).id
+        plays.until(lambda: worker._places.kept == 0)
+        assert engine.send(run, plays.go, {"text": "go"}, dedup_key="go").state == "ONE"
+        assert engine.wait(run, seconds=20).status == "completed"
+        assert engine.send(run, plays.go, {"text": "go"}, dedup_key="go").note.endswith("has arrived already")
+    assert engine.verify([run]).found == ()
+
+
+def test_what_people_allow_begins_there_without_a_claim(opened: Opened) -> None:
+    engine = opened(plays.gated())
+    with offering(engine) as worker:
+        run = engine.start("gated", Input()).id
+        plays.until(lambda: engine.approvals(run))
+        [gate] = engine.approvals(run)
+        assert engine.approve(run, shown=gate.digest, actor="ann").state == "LAST"
+        assert engine.wait(run, seconds=20).status == "completed"
+        assert worker._places.kept == 0
+
+
+def test_a_run_whose_files_are_on_another_host_is_left_to_that(opened: Opened) -> None:
+    engine = opened(plays.waiting())
+    with offering(engine):
+        run = engine.start("waiting", Input()).id
+        with engine.store.write() as db:
+            db.exec_driver_sql("UPDATE saga_runs SET host = 'elsewhere'")
+        engine.send(run, plays.go, {"text": "go"})
+        assert held(engine.get(run)) == [(0, False)]
+
+
+def test_what_the_worker_reads_before_it_arrives_is_begun_once(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = opened(plays.saga(), lease_seconds=60, renew_seconds=20)
+    settle = Place.settle
+    with plays.playing("once") as play, offering(engine) as worker:
+
+        def late(place: Place, recorded: str | None) -> bool:
+            assert place.task is not None
+            worker._reports.append(e.TimerFired(f"{place.task.name}.9", 1, worker._me.id))  # of nothing, any more
+            worker._slots.came.put(None)
+            plays.until(lambda: not worker._reports)
+            sleep(0.2)
+            return settle(place, recorded)
+
+        monkeypatch.setattr(Place, "settle", late)
+        run = engine.start("play", Input(name="once"))
         assert engine.wait(run.id, seconds=20).status == "completed"
     assert play.told == ["one", "two"]

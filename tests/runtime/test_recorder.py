@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from saga_engine.domain import events as e
 from saga_engine.domain.frozen import replace
-from saga_engine.domain.snapshot import Snapshot, Task
+from saga_engine.domain.snapshot import Snapshot
 from saga_engine.errors import OutcomeUnknown, StoreUnreachable
 from saga_engine.failpoints import switched_on
 from saga_engine.runtime.engine import Engine
@@ -59,8 +59,8 @@ class Desk:
         """The histories."""
         return [[line.kind for line in self.engine.history(run)] for run in self.ids]
 
-    def _leases(self, run: Snapshot, head: Task) -> bool:
-        self.asked.append((run.run_id, head.state))
+    def _leases(self, run: Snapshot) -> bool:
+        self.asked.append((run.run_id, run.state))
         return self._answer
 
 

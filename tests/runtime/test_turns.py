@@ -43,20 +43,18 @@ def test_a_run_goes_on_for_a_while_and_longer_where_nobody_waits(
     opened: Opened, monkeypatch: pytest.MonkeyPatch, *, backlog: bool, late: bool, goes_on: bool
 ) -> None:
     engine = opened(plays.saga())
-    run, _, _ = engine.door.read(engine.start("play", Input()).id)
-    head = run.head()
-    assert head is not None
+    run = engine.door.read(engine.start("play", Input()).id).run
     now = [100.0]
     monkeypatch.setattr(chaining, "monotonic", lambda: now[0])
     with begun(engine) as worker:
-        chain = Chaining(engine.door, worker._me)
+        chain = Chaining(worker._me)
         chain.begin(2)
-        assert chain.goes_on(run, head, backlog=backlog)
+        assert chain.goes_on(run, backlog=backlog)
         now[0] += chaining.SECONDS_MAX * (1.1 if late else 0.9)
-        assert chain.goes_on(run, head, backlog=backlog) == goes_on
+        assert chain.goes_on(run, backlog=backlog) == goes_on
         chain.forget(run.run_id)
         chain.begin(0)
-        assert not chain.goes_on(run, head, backlog=False)
+        assert not chain.goes_on(run, backlog=False)
 
 
 def test_what_is_said_to_be_due_is_looked_for_at_once_and_a_guess_after_a_while(

@@ -376,7 +376,7 @@ def test_others_do_not_starve_while_a_suspect_waits_for_an_empty_worker(opened: 
         suspect = engine.start("play", {"name": "q"}).id
         engine.pause(suspect)
         with engine.store.write() as db:
-            db.execute(sa.update(tasks).where(tasks.c.run_id == suspect).values(crashes=1))
+            db.execute(sa.update(tasks).where(tasks.c.run_id == suspect).values(crashes=1, attempt=1))
         with working(engine, concurrency=4):
             assert play.began.wait(10)
             engine.resume(suspect)
