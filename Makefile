@@ -37,6 +37,11 @@ test: $(DEV)
 # What must be covered to the last branch, and the tests that have to do it on their own.
 COVERS = domain store.record store.rows store.statements store.many store.tasks runtime.recorder
 COVERED = tests/domain tests/domain_views $(patsubst %,tests/store/test_%.py,record many tasks) tests/runtime/test_recorder.py
+# The ledger has branches for each kind of target: it is held to this where a MariaDB has to be there.
+ifneq (,$(findstring mariadb,$(SAGA_TEST_REQUIRE)))
+COVERS += ledger
+COVERED += tests/ledger
+endif
 COVERING = $(BIN)/pytest -m 'not serial' --numprocesses=$(JOBS) $(COVERED) $(COVERS:%=--cov=saga_engine.%) \
 	--cov-branch --cov-fail-under=100 --cov-report=term-missing:skip-covered
 

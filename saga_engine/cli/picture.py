@@ -81,8 +81,9 @@ def _progress(run: RunView) -> Text | None:
     if not total:
         return cell(said)
     full = min(BAR_CELLS, BAR_CELLS * done // total)
+    there, ahead = "█·" if people.unicode() else "#."
     return Text.assemble(
-        ("█" * full, "cyan"), ("·" * (BAR_CELLS - full), "dim"), f"  {said}  {min(100, 100 * done // total)} %"
+        (there * full, "cyan"), (ahead * (BAR_CELLS - full), "dim"), f"  {said}  {min(100, 100 * done // total)} %"
     )
 
 

@@ -21,7 +21,7 @@ RENEWALS_PER_LEASE = 2
 class Limits(BaseModel):
     """The bounds of every loop, wait and payload (SEMANTICS, "Constants")."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     lease_seconds: PositiveFloat = 15.0
     """How long a worker's incarnation holds its tasks without a renewal."""

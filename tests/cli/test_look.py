@@ -228,6 +228,21 @@ def test_an_encoding_that_lacks_a_character_breaks_nothing(saga: Place) -> None:
     assert "PACKING * 0s -> WEIGHING -> COURIER -> || ASKING -> SHIPPING" in re.sub(r"\* \d+s", "* 0s", shown)
 
 
+def test_progress_is_drawn_with_what_the_encoding_has(saga: Place) -> None:
+    name = saga("run", "parcel", "--input", "to=Ann", "--input", "slow=30", "-q").out.strip()
+    worker = saga.start("worker")
+    try:
+        watching = saga.start("show", name, "--watch", "-o", "jsonl")
+        assert watching.stdout is not None
+        assert any(json.loads(line)["tasks"][0]["progress"] for line in watching.stdout)
+        plain, _ = saga.start("show", name, PYTHONIOENCODING="ascii").communicate(timeout=30)
+    finally:
+        for process in (watching, worker):
+            process.kill()
+            process.communicate()
+    assert re.search(r"Progress +#*\.+  \d/4 sheets", plain) is not None, plain
+
+
 def test_graph_draws_a_saga_and_where_a_run_is(saga: Place) -> None:
     name = saga.started(to="Ann")
     assert saga("graph", "parcel").out.splitlines()[0] == "parcel v1"

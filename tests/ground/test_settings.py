@@ -183,6 +183,7 @@ def test_the_file_may_choose_the_profile_itself(project: Path) -> None:
             "[limits]\nlease_seconds = 'long'",
             "{file}: limits.lease_seconds: Input should be a valid number, unable to parse string as a number",
         ),
+        ("[limits]\ngrace_seconds = inf", "{file}: limits.grace_seconds: Input should be a finite number"),
         ("[limits]\nbatch_rows = 0", "{file}: limits.batch_rows: Input should be greater than 0"),
         (
             "[limits]\nlease_seconds = 4",

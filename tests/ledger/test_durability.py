@@ -22,6 +22,12 @@ def test_those_of_postgresql_are_what_the_server_says(postgres: Engine) -> None:
     assert schema.not_durable(postgres) == {name: value for name, value in found.items() if value != "on"}
 
 
+def test_those_of_mariadb_are_what_the_server_says(mariadb: Engine) -> None:
+    with mariadb.connect() as db:
+        flush, log, sync = db.exec_driver_sql(f"SELECT @@{FLUSH}, @@log_bin, @@sync_binlog").one()
+    assert schema.not_durable(mariadb) == losing(flush, sync if log else 1)
+
+
 @pytest.mark.serial  # it changes the server
 def test_the_log_of_mariadb_is_looked_at(mariadb: Engine) -> None:
     admin = sqlalchemy.create_engine(make_url(str(mariadb.url)), poolclass=sqlalchemy.NullPool)
