@@ -1,5 +1,7 @@
 """When a worker looks for due work, and what of it it takes."""
 
+from __future__ import annotations
+
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -7,17 +9,20 @@ from datetime import datetime
 from functools import partial
 from threading import Event as Flag
 from time import monotonic
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from saga_engine import errors
-from saga_engine.domain.snapshot import Snapshot
+from saga_engine.domain.snapshot import Snapshot, Task
 from saga_engine.runtime.incarnation import Incarnation
 from saga_engine.runtime.keeper import FREED_AT_ONCE, Keeper
 from saga_engine.settings import Limits
-from saga_engine.store import claims
-from saga_engine.store.claims import Claimed, Due, Kind, Menu
+from saga_engine.store import claims, runs
+from saga_engine.store.claims import Due, Kind, Menu
 from saga_engine.store.connect import Store, retrying
 from saga_engine.store.tasks import Lease
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 TIMERS_MAX: Final = 200
 """Timers that are claimed at once: they need no slot."""
@@ -34,6 +39,15 @@ LIVE_TURNS: Final = 4
 """While there are many of a dead worker's tasks to take, one claim of so many begins with those of the living."""
 WINDOWS: Final = 4
 """Of so many leases a worker keeps its free slots free for one, where it sees a suspect that has to run alone."""
+
+
+class Taken(NamedTuple):
+    """A task that was leased, and its run, as they stood at *now*; how many workers have died with it."""
+
+    run: Snapshot
+    task: Task
+    crashes: int
+    now: datetime
 
 
 class Claiming:
@@ -128,13 +142,13 @@ class Claiming:
             return 0.0
         return max(0.0, min(wanted, self._next_round) - monotonic())
 
-    def claim(self, free: int) -> list[Claimed] | None:
-        """Look, if it is time to, and lease what is due; None where it was not. Keeps house from time to time."""
+    def claim(self, free: int) -> list[Taken]:
+        """Look, if it is time to, and lease what is due. Keeps house from time to time."""
         self._keep_house()
         self._follow_hints(free)
         starved = self._starves(free) and (free * 4 >= self._slots or monotonic() >= self._last_claim + GAP_SECONDS)
         if monotonic() < self._next_look and not starved:
-            return None
+            return []
         self._last_look = monotonic()
         self._guessed.clear()
         self._said.clear()
@@ -164,7 +178,7 @@ class Claiming:
             return
         self._next_look = min(self._next_look, self._last_look + gap)
 
-    def _actions(self, free: int, due: Sequence[int]) -> list[Claimed]:
+    def _actions(self, free: int, due: Sequence[int]) -> list[Taken]:
         """Actions of these definitions for the free slots; one that may take its neighbours along runs alone."""
         self._last_claim = monotonic()
         self.backlog = True
@@ -181,7 +195,7 @@ class Claiming:
         self.backlog = len(taken) >= free
         return taken
 
-    def _shared(self, free: int, due: Sequence[int]) -> list[Claimed]:
+    def _shared(self, free: int, due: Sequence[int]) -> list[Taken]:
         """The oldest, which are what a dead worker held; some claims begin with what no worker has died with."""
         if not self.recovers:
             return self._claim("action", free, due)
@@ -191,9 +205,9 @@ class Claiming:
         taken += self._claim("action", room, due) if room > 0 else []
         return taken + (living(free - len(taken)) if len(taken) < free else [])
 
-    def _suspect(self, due: Sequence[int]) -> list[Claimed]:
+    def _suspect(self, due: Sequence[int]) -> list[Taken]:
         taken = self._claim("suspect", 1, due)
-        self._alone = (taken[0].name, taken[0].attempt) if taken else None
+        self._alone = (taken[0].task.name, taken[0].task.attempt) if taken else None
         self._holds_back_until = 0.0
         return taken
 
@@ -210,17 +224,26 @@ class Claiming:
             self._alone = None
         return self._alone is not None
 
-    def _claim(self, kind: Kind, limit: int, due: Sequence[int], *, apart: bool = True) -> list[Claimed]:
+    def _claim(self, kind: Kind, limit: int, due: Sequence[int], *, apart: bool = True) -> list[Taken]:
         """T1, each time with another of the *due* definitions first: where one slot is free, they take it in turn.
 
-        After an unknown outcome nothing was claimed, for all we know: the renewals hand it back.
+        The runs are read while their tasks are locked: nobody has moved them since. After an unknown outcome
+        nothing was claimed, for all we know: the renewals hand it back.
         """
         self._turn += 1
-        first, store = self._turn % len(due), self._store
+        first = self._turn % len(due)
         served = self._served if apart else self._menu
         menu = replace(served, loaded=(*due[first:], *due[:first]))
+
+        def taken(db: sa.Connection) -> list[Taken]:
+            now = self._store.clock(db)
+            claimed = claims.claim(db, self._me.id, menu, kind, limit, now)
+            found = runs.load(db, {one.run_id for one in claimed})
+            each = ((one, found[one.run_id], found[one.run_id].task(one.name)) for one in claimed)
+            return [Taken(run, task, one.crashes, now) for one, run, task in each if task is not None]
+
         try:
-            return retrying(store, lambda db: claims.claim(db, self._me.id, menu, kind, limit, store.clock(db)))
+            return retrying(self._store, taken)
         except errors.OutcomeUnknown:
             self._sure_from = self._me.renewals + DOUBT_RENEWALS
             return []

@@ -76,16 +76,16 @@ class Recorder:
         each = [self.record([one]) for one in batch]
         return Outcome([x for one in each for x in one.done], [x for one in each for x in one.moved])
 
-    def loss(self, run: Snapshot, task: Task, crashes: int) -> e.AttemptLost | None:
+    def loss(self, run: Snapshot, task: Task, crashes: int, now: datetime) -> e.AttemptLost | None:
         """What has to be decided before a claimed task begins, whose earlier attempt never came back; None: nothing.
 
-        *run* was read since the claim.
+        *run* is as its claim has left it, *now*.
         """
         if not (task.lost_by or task.ending or run.paused):
             return None
         dead = task.lost_dead or task.lost_by is None
         lost = e.AttemptLost(task.name, task.attempt, self._incarnation, crashes, dead, task.lost_by or "no worker")
-        return lost if decide(self._door.chart(run), run, lost, self.now, self._door.budget).commands else None
+        return lost if decide(self._door.chart(run), run, lost, now, self._door.budget).commands else None
 
     def fresh(self, ids: Sequence[str]) -> dict[str, Snapshot]:
         """The runs as they stand."""

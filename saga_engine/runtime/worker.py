@@ -23,7 +23,6 @@ from saga_engine.runtime.targets import Targets
 from saga_engine.runtime.waking import listening
 from saga_engine.settings import Settings
 from saga_engine.store import tasks
-from saga_engine.store.claims import Claimed
 from saga_engine.store.connect import retrying
 from saga_engine.store.tasks import Lease
 
@@ -47,8 +46,6 @@ class Worker:
         self._stopping = False
         self._runs: dict[str, Snapshot] = {}
         """Snapshots of the runs that this worker holds a task of."""
-        self._claimed: list[Claimed] = []
-        """Leased, and not looked at yet."""
         self._reports: list[e.Report] = []
         """Not recorded yet."""
         self._returned: list[Lease] = []
@@ -91,7 +88,7 @@ class Worker:
     def _mine(self) -> set[Lease]:
         """What this process knows that it holds. Asked by the thread that renews, too."""
         reported = {(report.task, report.attempt) for report in [*self._reports]}
-        return {*self._slots.held(), *reported, *((claimed.name, claimed.attempt) for claimed in [*self._claimed])}
+        return {*self._slots.held(), *reported}
 
     def _round(self, *, until_idle: bool) -> None:
         """One turn of the loop."""
@@ -216,27 +213,17 @@ class Worker:
         return may and self._chaining.goes_on(run, backlog=self._claiming.backlog)
 
     def _claim(self) -> None:
-        """Take what is due; what was claimed before and not looked at comes first."""
-        if self._me.trusted and not self._stopping and not self._claimed:
-            self._claimed = self._claiming.claim(self._free) or []
-        if self._claimed:
-            self._load(list({claimed.run_id for claimed in self._claimed}))
-            self._take(self._claimed)
-            self._claimed = []
-
-    def _take(self, claimed: Sequence[Claimed]) -> None:
-        """Start what was claimed; timers fire, and an earlier attempt that never came back is asked about first."""
-        for claim in claimed:
-            run = self._runs.get(claim.run_id)
-            task = run.task(claim.name) if run else None
-            if run is None or task is None or (task.attempt, task.leased_by) != (claim.attempt, self._me.id):
-                continue
+        """Start what is due; timers fire, and an earlier attempt that never came back is asked about first."""
+        if not self._me.trusted or self._stopping:
+            return
+        for run, task, crashes, now in self._claiming.claim(self._free):
+            self._runs[run.run_id] = run
             if task.kind == "timer":
                 self._reports.append(e.TimerFired(task.name, task.attempt, self._me.id))
-            elif (lost := self._recorder.loss(run, task, claim.crashes)) is not None:
+            elif (lost := self._recorder.loss(run, task, crashes, now)) is not None:
                 self._reports.append(lost)
             else:
-                self._start(run, task, suspect=claim.crashes > 0)
+                self._start(run, task, suspect=crashes > 0)
 
     def _load(self, ids: Sequence[str]) -> None:
         if ids:
@@ -244,7 +231,7 @@ class Worker:
 
     def _quiet(self) -> bool:
         """Nothing runs here and nothing waits to be recorded."""
-        held = self._slots.busy or self._places.kept or self._reports or self._claimed
+        held = self._slots.busy or self._places.kept or self._reports
         return not held and self._slots.came.empty()
 
     def _idle(self) -> bool:
@@ -258,7 +245,7 @@ class Worker:
         """Others have ended this life: drop all that was held, and begin a new one."""
         structlog.get_logger().warning("worker.lost_lease", incarnation=self._me.id)
         self._slots.disown(self._slots.held())
-        self._reports, self._claimed, self._returned = [], [], []
+        self._reports, self._returned = [], []
         self._runs.clear()
         self._me.abandon()
         self._door.places.pop(self._me.id, None)

@@ -199,13 +199,13 @@ def test_what_is_not_due_is_no_action_or_belongs_to_a_paused_run_is_not_even_off
 
 def test_what_was_lost_may_begin_again_where_nothing_follows_from_that(desk: Desk) -> None:
     run, *_ = desk.runs()
-    head = run.head()
+    head, now = run.head(), desk.engine.store.now()
     assert head is not None
     lost = replace(head, lost_by="db-1 pid 7", lost_dead=True)
     then = replace(run, tasks=tuple(lost if task is head else task for task in run.tasks))
-    assert [desk.recorder.loss(run, head, 1), desk.recorder.loss(then, lost, 1)] == [None, None]
+    assert [desk.recorder.loss(run, head, 1, now), desk.recorder.loss(then, lost, 1, now)] == [None, None]
     found = e.AttemptLost(head.name, head.attempt, ME, crashes=3, known_dead=True, runner="db-1 pid 7")
-    assert desk.recorder.loss(then, lost, 3) == found
+    assert desk.recorder.loss(then, lost, 3, now) == found
     assert desk.runs()[0] == run
 
 

@@ -96,7 +96,7 @@ class Process:
 
     def _wanted(self, worker: Worker) -> bool:
         slots = worker._slots
-        waiting = worker._reports or worker._claimed or worker._returned or not slots.came.empty() or self.stirred
+        waiting = worker._reports or worker._returned or not slots.came.empty() or self.stirred
         waiting = waiting or worker._me.lost.is_set()
         return bool(waiting) or any(wake <= self.world.monotonic() for wake in [*self.wakes()][1:])
 
