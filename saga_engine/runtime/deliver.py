@@ -14,10 +14,9 @@ from saga_engine.domain.decide import decide
 from saga_engine.domain.draft import Decision
 from saga_engine.domain.events import Event
 from saga_engine.domain.snapshot import Snapshot
-from saga_engine.runtime.leasing import leasable
 from saga_engine.runtime.names import Names
 from saga_engine.runtime.payload import refuse_unstorable
-from saga_engine.runtime.places import Place, Places
+from saga_engine.runtime.places import Place, Places, beginning
 from saga_engine.runtime.registry import Registry
 from saga_engine.runtime.still import Still
 from saga_engine.settings import Limits
@@ -119,12 +118,12 @@ class Door:
 
     def _recorded(self, event: Event, found: Found, decision: Decision) -> Decision | None:
         """Write a decision, and give it back; None when the run has moved. What is due now begins here, if it can."""
-        head = leasable(found.chart, decision.after, found.now)
+        head = beginning(found.chart, decision.after, found.now)
         place = self.place(found.pinned) if head is not None else None
         recorded = False
         try:
-            if place is not None:
-                decision = place.leased(found.chart, decision, found.now)
+            if head is not None and place is not None:
+                decision = place.leased(decision, head)
             recorded = self._written(Entry(found.run, event, decision))
         finally:
             if place is not None:

@@ -18,6 +18,15 @@ from saga_engine.store.entry import Pinned
 from saga_engine.store.tasks import Lease
 
 
+def beginning(chart: Chart, run: Snapshot, now: datetime) -> Task | None:
+    """The task of a run that may begin at such a place: it is due, and was never leased.
+
+    With one that was, workers may have died: it may have to run apart from others, and is claimed.
+    """
+    head = leasable(chart, run, now)
+    return head if head is not None and head.attempt == 0 else None
+
+
 class Places:
     """The free slots of one life of a worker, as it offers them; kept for runs by any thread of its process."""
 
@@ -94,15 +103,8 @@ class Place:
         """The task's name and the attempt."""
         return None if self.task is None else (self.task.name, self.task.attempt)
 
-    def leased(self, chart: Chart, decision: Decision, now: datetime) -> Decision:
-        """The decision with its next task leased, if that is due and may be.
-
-        Never one that was leased before: workers may have died with it, and then it has to run apart from others.
-        """
-        self.run = self.task = None
-        head = leasable(chart, decision.after, now)
-        if head is None or head.attempt > 0:
-            return decision
+    def leased(self, decision: Decision, head: Task) -> Decision:
+        """The decision with the *head* of its run leased (``beginning``)."""
         decision, self.task = leased(decision, head, self._incarnation)
         self.run = decision.after
         return decision

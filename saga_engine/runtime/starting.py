@@ -17,6 +17,7 @@ from saga_engine.domain.snapshot import Snapshot
 from saga_engine.runtime import ids, look
 from saga_engine.runtime.deliver import Door
 from saga_engine.runtime.payload import as_json, storable, usable_key, validated
+from saga_engine.runtime.places import beginning
 from saga_engine.runtime.views import RunView
 from saga_engine.store import inspect, pruned, trouble
 from saga_engine.store.connect import retrying
@@ -51,8 +52,9 @@ def start(
         now = door.store.clock(db)
         event = e.RunStarted(actor)
         decision = decide(chart, before, event, now, door.budget)
-        if place is not None:
-            decision = place.leased(chart, decision, now)
+        head = beginning(chart, decision.after, now)
+        if place is not None and head is not None:
+            decision = place.leased(decision, head)
         new = NewRun(ids.tag_of(before.run_id), key, pinned)
         record(db, [Entry(before, event, decision, new)], now)
         return _Begun(decision.after, now)
