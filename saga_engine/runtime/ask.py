@@ -43,7 +43,7 @@ def deliver(door: Door, run: str, event: e.Request, *, dry_run: bool = False) ->
     """Deliver a request and say where the run was and is; a *dry_run* decides and records nothing."""
     found = door.find(run)
     decision = door.would(event, found) if dry_run else door.deliver(found.run.run_id, event, found)
-    return reply(door, found.run, decision)
+    return reply(found, decision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +66,9 @@ def send(door: Door, run: str, event: Event[Any] | str, given: BaseModel | Mappi
         received = _received(door, found, event, given, sender)
         if known:
             note = f"an event with the key {dedup_key} has arrived already"
-            return reply(door, found.run, Decision((), found.run, note))
+            return reply(found, Decision((), found.run, note))
         try:
-            return reply(door, found.run, _noted(door.deliver(found.run.run_id, received, found), dedup_key))
+            return reply(found, _noted(door.deliver(found.run.run_id, received, found), dedup_key))
         except trouble.DUPLICATE:
             if dedup_key is None:
                 raise
@@ -108,7 +108,7 @@ def rollback(door: Door, targets: Targets, run: str, asked: e.RollbackRequested)
     if asked.to is not None:
         known_state(found.chart, asked.to)
     proved = replace(asked, unapplied=_pivot_unapplied(door, targets, before))
-    return reply(door, before, door.deliver(before.run_id, proved))
+    return reply(found, door.deliver(before.run_id, proved))
 
 
 def plan(door: Door, run: str, to: str | None, actor: str) -> RollbackPlan:
@@ -125,7 +125,7 @@ def plan(door: Door, run: str, to: str | None, actor: str) -> RollbackPlan:
     left = [entry for entry in after.undo if entry.status in ("started", "done") and entry.position >= floor]
     return RollbackPlan(
         run_id=before.run_id,
-        run=door.names.short(before.run_id, before.saga),
+        run=found.name,
         saga=before.saga,
         state=before.state,
         via=via,
@@ -163,20 +163,16 @@ def resolve(door: Door, run: str, found: e.Resolved, result: Mapping[str, Any] |
         refusal = f"{chart.name}: say what came of the step as its result {activity.result.__name__}"
         given = validated(activity.result, result or {}, refusal)
         value = as_json(given, f"the result of {named(activity.work)}", door.limits.result_bytes_max)
-    return reply(door, before, door.deliver(before.run_id, replace(found, value=value), read))
+    return reply(read, door.deliver(before.run_id, replace(found, value=value), read))
 
 
-def reply(door: Door, before: Snapshot, decision: Decision) -> Reply:
-    """Where the run was and is."""
+def reply(found: Found, decision: Decision) -> Reply:
+    """Where the run was and is. It reads nothing: once this is recorded nobody may hear that the store is away."""
     after = decision.after
-    try:
-        name = door.names.short(after.run_id, after.saga)
-    except errors.StoreError:
-        name = after.run_id  # what was asked for is recorded: nobody may hear that the store could not be reached
     return Reply(
         run_id=after.run_id,
-        run=name,
-        source=before.state,
+        run=found.name,
+        source=found.run.state,
         state=after.state,
         status=after.status,
         paused=after.paused,

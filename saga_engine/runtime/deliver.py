@@ -14,13 +14,14 @@ from saga_engine.domain.decide import decide
 from saga_engine.domain.draft import Decision
 from saga_engine.domain.events import Event
 from saga_engine.domain.snapshot import Snapshot
+from saga_engine.runtime import ids
 from saga_engine.runtime.names import Names
 from saga_engine.runtime.payload import refuse_unstorable
 from saga_engine.runtime.places import Place, Places, beginning
 from saga_engine.runtime.registry import Registry
 from saga_engine.runtime.still import Still
 from saga_engine.settings import Limits
-from saga_engine.store import definitions, journal, runs
+from saga_engine.store import definitions, inspect, journal, runs
 from saga_engine.store.connect import Store, certain, reading, retrying
 from saga_engine.store.entry import Entry, Pinned
 from saga_engine.store.record import record
@@ -34,12 +35,13 @@ PAUSE_SECONDS_MAX: Final = 0.05
 
 
 class Found(NamedTuple):
-    """A run as it stood at *now*, by the database's clock; its definition, and what it is pinned to."""
+    """A run as it stood at *now*, by the database's clock; its definition, what it is pinned to, its short name."""
 
     run: Snapshot
     chart: Chart
     now: datetime
     pinned: Pinned
+    name: str
 
 
 class Door:
@@ -106,7 +108,9 @@ class Door:
         if read is None:
             raise errors.RunNotFound(run=run_id)
         run, row = read
-        return Found(run, self.chart(run), self.store.clock(db), Pinned(row.definition, row.queue, row.host))
+        name = ids.short(row.saga, row.tag, inspect.neighbours(db, row.tag))
+        pinned = Pinned(row.definition, row.queue, row.host)
+        return Found(run, self.chart(run), self.store.clock(db), pinned, name)
 
     def chart(self, run: Snapshot) -> Chart:
         """The definition that a run is pinned to."""

@@ -67,6 +67,7 @@ class Incarnation:
         self._lease = timedelta(seconds=limits.lease_seconds)
         self._stop = Flag()
         self._forgotten: set[Lease] = set()
+        self._handed_back: set[Lease] = set()
         self._life = Life.begin(runtime_dir)
         birth = Birth(
             self.id,
@@ -97,6 +98,13 @@ class Incarnation:
         Without it what runs goes on: the next renewal tells whether somebody has ended this life meanwhile.
         """
         return not self.lost.is_set() and monotonic() < self._trusted_until
+
+    def keeps(self, lease: Lease) -> bool:
+        """Whether a lease may be begun with: not one that a renewal has handed back, or is about to.
+
+        To be asked when *mine* tells of it already: then either this sees the renewal, or the renewal sees it.
+        """
+        return self.trusted and lease not in self._handed_back
 
     @property
     def life_file(self) -> Path:
@@ -136,7 +144,9 @@ class Incarnation:
             alive = incarnations.renew(db, self.id, len(mine), now, self._lease)
             held = tasks.held(db, self.id) if alive else {}
             forgotten = held.keys() - mine
-            tasks.release(db, self.id, sorted(forgotten & self._forgotten), now)
+            self._handed_back |= forgotten & self._forgotten
+            # Asked again: it may have been begun with since, and before it was among those.
+            tasks.release(db, self.id, sorted((forgotten & self._forgotten) - set(self._mine())), now)
         if not alive:
             self.lost.set()
             return

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import to_builtins
 
@@ -14,6 +14,7 @@ from saga_engine.domain.chart import Chart
 from saga_engine.domain.definition.saga import Saga
 from saga_engine.domain.definition.table import Run
 from saga_engine.domain.snapshot import Snapshot, Task
+from saga_engine.domain.whys.surroundings import Holder
 from saga_engine.runtime import ids
 from saga_engine.runtime.deliver import Door
 from saga_engine.runtime.life import row_is_dead
@@ -37,6 +38,15 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
 PAGE_MAX = 1_000
+
+
+class Begun(NamedTuple):
+    """A run that has been started *at* a moment, the tags beside its own, and who holds its first task, by id."""
+
+    run: Snapshot
+    at: datetime
+    neighbours: tuple[str, ...]
+    holders: Mapping[str, Holder]
 
 
 def run(door: Door, run_id: str) -> RunView:
@@ -74,20 +84,12 @@ def run_in(door: Door, db: sa.Connection, run_id: str) -> RunView:
     )
 
 
-def begun(door: Door, chart: Chart, run: Snapshot, key: str | None, now: datetime) -> RunView:
-    """The run as it has been recorded *now*: nothing of its own has to be read.
-
-    Its start has been committed: where the store has gone away since, its name is its id, and no holder is named.
-    """
-    tag = ids.tag_of(run.run_id)
-    try:
-        neighbours, holders = reading(door.store, lambda db: (inspect.neighbours(db, tag), holders_of(db, [run])))
-        name = ids.short(run.saga, tag, neighbours)
-    except errors.StoreError:
-        name, holders = run.run_id, {}
+def begun(door: Door, chart: Chart, new: Begun, key: str | None) -> RunView:
+    """A run as its start has recorded it: nothing is read, for its start must not fail any more."""
+    run, now = new.run, new.at
     return RunView(
         id=run.run_id,
-        name=name,
+        name=ids.short(run.saga, ids.tag_of(run.run_id), new.neighbours),
         saga=run.saga,
         version=run.version,
         key=key,
@@ -97,7 +99,7 @@ def begun(door: Door, chart: Chart, run: Snapshot, key: str | None, now: datetim
         revision=run.revision,
         input=json.loads(run.input),
         results=_results(run),
-        waiting_on=waits_for(chart, run, now, door.budget, holders),
+        waiting_on=waits_for(chart, run, now, door.budget, new.holders),
         undo=tuple(_undo(chart, run)),
         tasks=tuple(_new_task(task) for task in sorted(run.tasks, key=lambda task: task.position)),
         starter=run.starter,

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from queue import Empty, SimpleQueue
 from threading import Lock
-from time import monotonic
 
 from saga_engine.domain.chart import Chart
 from saga_engine.domain.draft import Decision
 from saga_engine.domain.snapshot import Snapshot, Task
+from saga_engine.domain.whys.surroundings import Holder
 from saga_engine.runtime.incarnation import Incarnation
 from saga_engine.runtime.leasing import leasable, leased
+from saga_engine.runtime.life import host
 from saga_engine.store.claims import Menu
 from saga_engine.store.entry import Pinned
 from saga_engine.store.tasks import Lease
@@ -62,7 +64,7 @@ class Places:
         return place
 
     def awaits(self, lease: Lease) -> bool:
-        """True for what is to arrive, or to be left out: the worker begins it when it arrives, and not before.
+        """True for what is to arrive: the worker begins it when it arrives, and not before.
 
         Between its COMMIT and that, the worker may read the run, for another of its tasks.
         """
@@ -71,11 +73,8 @@ class Places:
         with self._changing:
             return any(place.lease == lease for place in self._kept)
 
-    def arrived(self, seconds: float) -> Iterator[tuple[Snapshot, Task]]:
-        """The runs that are committed, each once, and their tasks; what took longer than *seconds* is left out.
-
-        A renewal hands back what this process has not known at two of them: it may be another's by now.
-        """
+    def arrived(self) -> Iterator[tuple[Snapshot, Task]]:
+        """The runs that are committed, each once, and their tasks."""
         while True:
             try:
                 place = self._came.get_nowait()
@@ -83,7 +82,7 @@ class Places:
                 return
             with self._changing:
                 self._kept.discard(place)
-            if place.run is not None and place.task is not None and monotonic() - place.since < seconds:
+            if place.run is not None and place.task is not None:
                 yield place.run, place.task
 
 
@@ -92,7 +91,6 @@ class Place:
 
     def __init__(self, incarnation: str, came: Callable[[Place], None], wake: Callable[[], None]) -> None:
         self._incarnation, self._came, self._wake = incarnation, came, wake
-        self.since = monotonic()
         self.run: Snapshot | None = None
         """The run with its next task leased; None where it does not begin here."""
         self.task: Task | None = None
@@ -108,6 +106,11 @@ class Place:
         decision, self.task = leased(decision, head, self._incarnation)
         self.run = decision.after
         return decision
+
+    def holders(self, now: datetime) -> dict[str, Holder]:
+        """The worker that this place is at, as who holds the task."""
+        me = self._incarnation
+        return {me: Holder(me, host(), os.getpid(), renewed_at=now, lease_until=now)}
 
     def settle(self, recorded: str | None) -> bool:
         """It is over, and *recorded* is the run that is there now, if any. True when its task begins here."""

@@ -46,17 +46,18 @@ def _why(door: Door, db: "Connection", roles: Mapping[str, Sequence[str]], run_i
 
 
 def waits_for(
-    chart: Chart | None, run: Snapshot, now: datetime, budget: Budget, holders: "Mapping[str, Row[Any]]"
+    chart: Chart | None, run: Snapshot, now: datetime, budget: Budget, holders: Mapping[str, why.Holder]
 ) -> str:
     """What a run of a list waits for, in a few words: told from its own rows, and those of who holds its tasks."""
     found = {t.name: holders.get(t.leased_by or "") for t in run.tasks}
-    tasks = {name: why.Attempt(holder=_holder(row)) for name, row in found.items() if row is not None}
+    tasks = {name: why.Attempt(holder=holder) for name, holder in found.items() if holder is not None}
     return why.waiting_on(chart, run, why.Surroundings(now=now, run=run.run_id, tasks=tasks, budget=budget))
 
 
-def holders_of(db: "Connection", found: Iterable[Snapshot]) -> "dict[str, Row[Any]]":
+def holders_of(db: "Connection", found: Iterable[Snapshot]) -> dict[str, why.Holder]:
     """The incarnations that hold tasks of these runs, by id."""
-    return incarnations.by_id(db, sorted({t.leased_by for run in found for t in run.tasks if t.leased_by}))
+    ids = sorted({t.leased_by for run in found for t in run.tasks if t.leased_by})
+    return {row.id: _holder(row) for row in incarnations.by_id(db, ids).values()}
 
 
 def _reason(reason: why.Reason) -> ReasonView:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
@@ -45,7 +44,7 @@ def start(
     before = Snapshot(ids.new_run_id(), chart.name, chart.version, chart.digest, text, actor)
     pinned = Pinned(door.pin(chart), chart.saga.queue)
 
-    def write(db: sa.Connection, *, again: bool) -> str | _Begun:
+    def write(db: sa.Connection, *, again: bool) -> str | look.Begun:
         known = _known(db, before, key, again=again)
         if known:
             return known
@@ -57,7 +56,8 @@ def start(
             decision = place.leased(decision, head)
         new = NewRun(ids.tag_of(before.run_id), key, pinned)
         record(db, [Entry(before, event, decision, new)], now)
-        return _Begun(decision.after, now)
+        holders = place.holders(now) if place is not None else {}
+        return look.Begun(decision.after, now, inspect.neighbours(db, new.tag), holders)
 
     place, recorded, begins = door.place(pinned), None, False
     try:
@@ -68,17 +68,10 @@ def start(
             begins = place.settle(recorded)
     if not begins:
         door.store.tell_due()
-    return look.run(door, found) if isinstance(found, str) else look.begun(door, chart, found.run, key, found.at)
+    return look.run(door, found) if isinstance(found, str) else look.begun(door, chart, found, key)
 
 
-class _Begun(NamedTuple):
-    """A new run, as it is recorded."""
-
-    run: Snapshot
-    at: datetime
-
-
-def _certain(door: Door, write: Callable[..., str | _Begun]) -> str | _Begun:
+def _certain(door: Door, write: Callable[..., str | look.Begun]) -> str | look.Begun:
     """The start inserts the same id and key again after an unknown outcome, or a race for the key: unique keys tell."""
     doubt: errors.OutcomeUnknown | None = None
     for number in range(TRIES_MAX):

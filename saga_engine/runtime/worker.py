@@ -48,6 +48,8 @@ class Worker:
         """Snapshots of the runs that this worker holds a task of."""
         self._reports: list[e.Report] = []
         """Not recorded yet."""
+        self._begins: Lease | None = None
+        """What is about to be started."""
         self._returned: list[Lease] = []
         """To be handed back."""
 
@@ -88,7 +90,8 @@ class Worker:
     def _mine(self) -> set[Lease]:
         """What this process knows that it holds. Asked by the thread that renews, too."""
         reported = {(report.task, report.attempt) for report in [*self._reports]}
-        return {*self._slots.held(), *reported}
+        begins = self._begins
+        return {*self._slots.held(), *reported, *([] if begins is None else [begins])}
 
     def _round(self, *, until_idle: bool) -> None:
         """One turn of the loop."""
@@ -185,14 +188,16 @@ class Worker:
         """Run an attempt, if this worker may; else hand it back, not started."""
         hit("runtime.attempt.start")
         attempt = Attempt(run, task, self._door.chart(run), self._me.id)
-        if self._stopping or not self._me.trusted or self._slots.free <= 0:
+        self._begins = attempt.lease  # told before it is asked about
+        if self._stopping or not self._me.keeps(attempt.lease) or self._slots.free <= 0:
             self._returned.append(attempt.lease)
         else:
             self._slots.start(attempt, suspect=suspect, alone=self._claiming.is_alone(attempt.lease))
+        self._begins = None
 
     def _arrive(self) -> None:
         """Start what was asked for in this process and is recorded already leased."""
-        for run, task in self._places.arrived(self._limits.renew_seconds):
+        for run, task in self._places.arrived():
             known = self._runs.get(run.run_id)
             if known is None or known.revision < run.revision:
                 self._runs[run.run_id] = run

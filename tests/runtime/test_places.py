@@ -94,17 +94,23 @@ def between(engine: Engine, monkeypatch: pytest.MonkeyPatch, act: Callable[[Plac
     monkeypatch.setattr(engine.door, "place", place)
 
 
-def test_a_start_that_took_too_long_is_left_to_the_renewals(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_renewal_has_handed_back_before_it_came_is_not_begun(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
     engine = opened(plays.saga(), renew_seconds=0.1)
+    settle = Place.settle
 
-    def late(place: Place) -> None:
-        place.since -= 1
+    def late(place: Place, recorded: str | None) -> bool:
+        assert recorded is not None
+        plays.until(lambda: held(engine.get(recorded)) == [(1, False)])
+        return settle(place, recorded)
 
-    between(engine, monkeypatch, late)
     with plays.playing("late") as play, offering(engine) as worker:
+        monkeypatch.setattr(Place, "settle", late)
         run = engine.start("play", Input(name="late"))
-        plays.until(lambda: held(engine.get(run.id)) == [(1, False)])
-        assert (play.told, worker._places.kept) == ([], 0)
+        plays.until(lambda: worker._places.kept == 0)
+        sleep(0.2)
+        assert (play.told, held(engine.get(run.id))) == ([], [(1, False)])
 
 
 def test_a_run_whose_worker_ended_before_it_came_is_freed_by_the_next(

@@ -5,11 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import pytest
 import sqlalchemy as sa
 
+from saga_engine.runtime.attempt import Attempt
 from saga_engine.runtime.engine import Engine
 from saga_engine.runtime.worker import TICK_SECONDS, Worker
+from saga_engine.store.tasks import Lease
 from tests.runtime import plays
 from tests.runtime.conftest import Opened
 
@@ -87,3 +91,37 @@ def test_a_worker_does_not_look_for_more_while_a_suspect_runs_alone(opened: Open
             plays.until(done)
         finally:
             worker._drain()
+
+
+@pytest.mark.parametrize("behind", ["claim", "record"])
+def test_what_two_renewals_have_handed_back_before_it_began_is_not_begun(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch, behind: str
+) -> None:
+    """The worker's thread stood still behind the COMMIT that leased it; the thread that renews did not."""
+    engine = opened(plays.saga(), renew_seconds=1)
+    with plays.playing("p") as play, begun(engine) as worker:
+        run = engine.start("play", {"name": "p"}).id
+        whose = {"claim": worker._claiming, "record": worker._recorder}[behind]
+        act, start = getattr(whose, behind), worker._slots.start
+        handed_back: list[Lease] = []
+        began: list[Lease] = []
+
+        def stands_still(given: Any) -> Any:
+            answer = act(given)
+            held = [(task.name, task.attempt) for task in engine.get(run).tasks if task.leased_by]
+            if held and not handed_back and (behind == "claim" or answer.done):
+                handed_back.extend(held)
+                worker._me.renew()
+                worker._me.renew()
+            return answer
+
+        def starts(attempt: Attempt, **how: bool) -> None:
+            began.append(attempt.lease)
+            start(attempt, **how)
+
+        monkeypatch.setattr(whose, behind, stands_still)
+        monkeypatch.setattr(worker._slots, "start", starts)
+        plays.until(lambda: [engine.get(run).ended, worker._round(until_idle=True)][0])  # type: ignore[func-returns-value]
+        assert (len(handed_back), set(handed_back) & set(began)) == (1, set())
+        assert (engine.get(run).status, play.told) == ("completed", ["one", "two"])
+    assert engine.verify([run]).found == ()

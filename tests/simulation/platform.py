@@ -31,7 +31,6 @@ from saga_engine.runtime import (
     incarnation,
     keeper,
     outfit,
-    places,
     slots,
     step,
     worker,
@@ -156,7 +155,6 @@ def installed(world: World) -> Iterator[None]:
         (worker, {"monotonic": world.monotonic, "sleep": world.sleeps}),
         (outfit, {"host": _host, "os": world.system}),
         (draining, {"os": world.system}),
-        (places, {"monotonic": world.monotonic}),
         (
             slots,
             {
