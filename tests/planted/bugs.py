@@ -80,8 +80,8 @@ BUGS: Final[Mapping[str, Bug]] = {
         (REST, "nothing happens before it is due", "the journal is whole"),
         Edit(
             "saga_engine.runtime.claiming",
-            "claims.claim(db, self._me.id, menu, kind, limit, store.clock(db))",
-            "claims.claim(db, self._me.id, menu, kind, limit, datetime.now().astimezone())",
+            "            now = self._store.clock(db)\n            claimed",
+            "            now = datetime.now().astimezone()\n            claimed",
         ),
     ),
     "a claim takes what others hold": found(
@@ -106,6 +106,7 @@ BUGS: Final[Mapping[str, Bug]] = {
         Edit(
             CLAIMS, '        "runner": f"{row.host} pid {row.pid}" if crashed else None,\n', '        "runner": None,\n'
         ),
+        first=540,
     ),
     "the ended claim": tested(
         "tests/store/test_claims.py::test_an_incarnation_that_has_ended_gets_nothing",
@@ -135,9 +136,17 @@ BUGS: Final[Mapping[str, Bug]] = {
         REST,
         Edit(
             INCARNATION,
-            "            tasks.release(db, self.id, sorted(forgotten & self._forgotten), now)\n",
+            "            tasks.release(db, self.id, sorted((forgotten & self._forgotten) - set(self._mine())), now)\n",
             "",
         ),
+    ),
+    "what was handed back is begun with": tested(
+        "tests/runtime/test_worker_rest.py::test_what_two_renewals_have_handed_back_before_it_began_is_not_begun",
+        Edit(INCARNATION, "return self.trusted and lease not in self._handed_back", "return self.trusted"),
+    ),
+    "begun before it arrives, and when it does": tested(
+        "tests/runtime/test_places.py::test_what_the_worker_reads_before_it_arrives_is_begun_once",
+        Edit("saga_engine.runtime.worker", " and not self._places.awaits(lease)", ""),
     ),
     "the journal's hash is not chained": tested(
         "tests/testing/test_check.py::test_a_line_that_was_forged_together_with_its_hash_is_found_by_the_next",
@@ -203,7 +212,7 @@ BUGS: Final[Mapping[str, Bug]] = {
             'left = [entry for entry in run.undo if entry.status in ("started", "done") and entry.position >= floor]',
             'left = [x for x in run.undo if x.status in ("started", "done", "sealed") and x.position >= floor]',
         ),
-        first=90,
+        first=500,
     ),
     "cancel past the pivot": found(
         "moves are ways of the definition",
@@ -299,8 +308,8 @@ BUGS: Final[Mapping[str, Bug]] = {
         ("an event key counts once", TOLD),
         Edit(
             "saga_engine.runtime.ask",
-            "        if dedup_key is not None and _known(door, run_id, sender.source, dedup_key):\n",
-            '        if dedup_key == "":\n',
+            "    return found, key is not None and inspect.event_known(db, found.run.run_id, sender.source, key)\n",
+            "    return found, False\n",
         ),
         Edit("saga_engine.store.rows", "        dedup_key=command.dedup_key,\n", "        dedup_key=None,\n"),
         first=40,
