@@ -14,7 +14,7 @@ help:
 	@echo "make demo    a migration that survives kill -9, on SQLite, in about a minute"
 	@echo "make test    every test; PostgreSQL from this machine, else from a wheel"
 	@echo "make covered the tests of what must be covered to the last branch"
-	@echo "make soak    the long tests: every kill, thousands of pauses; an hour or more"
+	@echo "make soak    the long tests: every kill, thousands of pauses; hours"
 	@echo "make check   format, lint, types, floors"
 	@echo "make bench   measurements"
 	@echo "make docs    the documentation, into docs/_build"
