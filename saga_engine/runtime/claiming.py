@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from threading import Event as Flag
 from time import monotonic
@@ -87,6 +87,10 @@ class Claiming:
         self._sure = True
         self._sure_from = 0
         """The renewal by which whatever a claim without an answer has leased is handed back."""
+        self._looked_at = datetime.min.replace(tzinfo=UTC)
+        self._timers: Sequence[int] = ()
+        self._actions: Sequence[int] = ()
+        """Definitions of which something was due at the last look."""
         self._turn = 0
         self._alone: Lease | None = None
         self._holds_back_until = self._holds_back_again = 0.0
@@ -149,24 +153,42 @@ class Claiming:
         starved = self._starves(free) and (free * 4 >= self._slots or monotonic() >= self._last_claim + GAP_SECONDS)
         if monotonic() < self._next_look and not starved:
             return []
+        said = self._said.is_set()
         self._last_look = monotonic()
         self._guessed.clear()
         self._said.clear()
         self._sure = self._me.renewals >= self._sure_from
+        taken: list[Taken] = []
+        if said or self._sees_something():
+            try:
+                taken = retrying(self._store, partial(self._take, free, look=said))
+            except errors.OutcomeUnknown:  # nothing was claimed, for all we know: the renewals hand it back
+                self._sure_from = self._me.renewals + DOUBT_RENEWALS
+        self._schedule()
+        return taken
+
+    def _sees_something(self) -> bool:
+        """Whether something is due now: mostly nothing is, and a look locks nothing."""
         with self._store.read() as db:
-            now = self._store.clock(db)
-            self.due = claims.look(db, self._menu)
+            self._look(db)
+        return bool(self._timers or self._actions)
+
+    def _look(self, db: sa.Connection) -> None:
+        self._looked_at = now = self._store.clock(db)
+        self.due = claims.look(db, self._menu)
         self._served = replace(self._menu, apart=frozenset(filter(self._parts, self.due.crashes)))
         self.recovers = self.due.recovers(self._served)
-        timers, actions = _due(self.due.timers, now), _due(self.due.actions, now)
-        taken = self._claim("timer", TIMERS_MAX, timers) if timers else []
-        self._timer_taken = bool(timers)
-        if actions:
-            taken += self._actions(free, actions)
-        else:
+        self._timers, self._actions = _due(self.due.timers, now), _due(self.due.actions, now)
+        self._timer_taken = bool(self._timers)
+        if not self._actions:
             self.backlog = False  # else it would look again at once, and again, until something is due
-        self._schedule(now)
-        return taken
+
+    def _take(self, free: int, db: sa.Connection, *, look: bool) -> list[Taken]:
+        """T1, of all that a look has found. What was said to be due is looked for here: that saves a transaction."""
+        if look:
+            self._look(db)
+        taken = self._claim(db, "timer", TIMERS_MAX, self._timers) if self._timers else []
+        return taken + (self._take_actions(db, free) if self._actions else [])
 
     def _follow_hints(self, free: int) -> None:
         """Look at once for what is said to be due, while a worker is busy in batches; not too often for a guess."""
@@ -178,35 +200,35 @@ class Claiming:
             return
         self._next_look = min(self._next_look, self._last_look + gap)
 
-    def _actions(self, free: int, due: Sequence[int]) -> list[Taken]:
-        """Actions of these definitions for the free slots; one that may take its neighbours along runs alone."""
+    def _take_actions(self, db: sa.Connection, free: int) -> list[Taken]:
+        """Actions for the free slots; one that may take its neighbours along runs alone."""
         self._last_claim = monotonic()
         self.backlog = True
         if self._runs_alone():
             return []
         if self.due.alone(self._served):
             if free > 0 and not self._mine():
-                return self._suspect(due)
+                return self._suspect(db)
             if self._waits_to_be_empty():
                 return []
         else:
             self._holds_back_until = 0.0
-        taken = self._shared(free, due) if free > 0 else []
+        taken = self._shared(db, free) if free > 0 else []
         self.backlog = len(taken) >= free
         return taken
 
-    def _shared(self, free: int, due: Sequence[int]) -> list[Taken]:
+    def _shared(self, db: sa.Connection, free: int) -> list[Taken]:
         """The oldest, which are what a dead worker held; some claims begin with what no worker has died with."""
         if not self.recovers:
-            return self._claim("action", free, due)
-        living = partial(self._claim, "action", due=due, apart=False)
+            return self._claim(db, "action", free, self._actions)
+        living = partial(self._claim, db, "action", due=self._actions, apart=False)
         taken = living(free) if self._turn % LIVE_TURNS == 0 else []
         room = min(self._room(), free - len(taken))
-        taken += self._claim("action", room, due) if room > 0 else []
+        taken += self._claim(db, "action", room, self._actions) if room > 0 else []
         return taken + (living(free - len(taken)) if len(taken) < free else [])
 
-    def _suspect(self, due: Sequence[int]) -> list[Taken]:
-        taken = self._claim("suspect", 1, due)
+    def _suspect(self, db: sa.Connection) -> list[Taken]:
+        taken = self._claim(db, "suspect", 1, self._actions)
         self._alone = (taken[0].task.name, taken[0].task.attempt) if taken else None
         self._holds_back_until = 0.0
         return taken
@@ -224,33 +246,25 @@ class Claiming:
             self._alone = None
         return self._alone is not None
 
-    def _claim(self, kind: Kind, limit: int, due: Sequence[int], *, apart: bool = True) -> list[Taken]:
-        """T1, each time with another of the *due* definitions first: where one slot is free, they take it in turn.
+    def _claim(
+        self, db: sa.Connection, kind: Kind, limit: int, due: Sequence[int], *, apart: bool = True
+    ) -> list[Taken]:
+        """Each time with another of the *due* definitions first: where one slot is free, they take it in turn.
 
-        The runs are read while their tasks are locked: nobody has moved them since. After an unknown outcome
-        nothing was claimed, for all we know: the renewals hand it back.
+        The runs are read while their tasks are locked: nobody has moved them since.
         """
         self._turn += 1
         first = self._turn % len(due)
         served = self._served if apart else self._menu
         menu = replace(served, loaded=(*due[first:], *due[:first]))
+        claimed = claims.claim(db, self._me.id, menu, kind, limit, self._looked_at)
+        found = runs.load(db, {one.run_id for one in claimed})
+        each = ((one, found[one.run_id], found[one.run_id].task(one.name)) for one in claimed)
+        return [Taken(run, task, one.crashes, self._looked_at) for one, run, task in each if task is not None]
 
-        def taken(db: sa.Connection) -> list[Taken]:
-            now = self._store.clock(db)
-            claimed = claims.claim(db, self._me.id, menu, kind, limit, now)
-            found = runs.load(db, {one.run_id for one in claimed})
-            each = ((one, found[one.run_id], found[one.run_id].task(one.name)) for one in claimed)
-            return [Taken(run, task, one.crashes, now) for one, run, task in each if task is not None]
-
-        try:
-            return retrying(self._store, taken)
-        except errors.OutcomeUnknown:
-            self._sure_from = self._me.renewals + DOUBT_RENEWALS
-            return []
-
-    def _schedule(self, now: datetime) -> None:
+    def _schedule(self) -> None:
         """The next look: when the poll's time has come, or the next thing is due."""
-        self._next_look = monotonic() + self._poll()
+        self._next_look, now = monotonic() + self._poll(), self._looked_at
         for moment in (self.due.action, self.due.timer):
             if moment is not None and moment > now:
                 self.soon((moment - now).total_seconds())

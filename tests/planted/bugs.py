@@ -80,8 +80,8 @@ BUGS: Final[Mapping[str, Bug]] = {
         (REST, "nothing happens before it is due", "the journal is whole"),
         Edit(
             "saga_engine.runtime.claiming",
-            "            now = self._store.clock(db)\n            claimed",
-            "            now = datetime.now().astimezone()\n            claimed",
+            "self._looked_at = now = self._store.clock(db)",
+            "self._looked_at = now = datetime.now().astimezone()",
         ),
     ),
     "a claim takes what others hold": found(
