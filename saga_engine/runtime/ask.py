@@ -77,7 +77,7 @@ def send(door: Door, run: str, event: Event[Any] | str, given: BaseModel | Mappi
 
 def _looked(door: Door, run: str, sender: Sender, db: sa.Connection) -> tuple[Found, bool]:
     """The run, and whether it knows the event key already."""
-    found = door.found_in(db, door.names.find(db, run))
+    found = door.find_in(db, run)
     key = sender.dedup_key
     return found, key is not None and inspect.event_known(db, found.run.run_id, sender.source, key)
 

@@ -21,7 +21,7 @@ from saga_engine.runtime.places import Place, Places, beginning
 from saga_engine.runtime.registry import Registry
 from saga_engine.runtime.still import Still
 from saga_engine.settings import Limits
-from saga_engine.store import definitions, inspect, journal, runs
+from saga_engine.store import definitions, journal, runs
 from saga_engine.store.connect import Store, certain, reading, retrying
 from saga_engine.store.entry import Entry, Pinned
 from saga_engine.store.record import record
@@ -96,20 +96,27 @@ class Door:
 
     def find(self, typed: str) -> Found:
         """The run that a person names."""
-        return reading(self.store, lambda db: self.found_in(db, self.names.find(db, typed)))
+        return reading(self.store, lambda db: self.find_in(db, typed))
+
+    def find_in(self, db: sa.Connection, typed: str) -> Found:
+        """The same, within a transaction of the caller's."""
+        by_id = runs.load_row(db, typed) if ids.is_run_id(typed) else None
+        return self._found(db, by_id or self._read(db, self.names.find(db, typed)))
 
     def read(self, run_id: str) -> Found:
         """The run of that id."""
-        return reading(self.store, lambda db: self.found_in(db, run_id))
+        return reading(self.store, lambda db: self._found(db, self._read(db, run_id)))
 
-    def found_in(self, db: sa.Connection, run_id: str) -> Found:
-        """The run of that id, within a transaction of the caller's."""
+    def _read(self, db: sa.Connection, run_id: str) -> runs.Stored:
         read = runs.load_row(db, run_id)
         if read is None:
             raise errors.RunNotFound(run=run_id)
-        run, row = read
-        name = ids.short(row.saga, row.tag, inspect.neighbours(db, row.tag))
+        return read
+
+    def _found(self, db: sa.Connection, read: runs.Stored) -> Found:
+        run, row, neighbours = read
         pinned = Pinned(row.definition, row.queue, row.host)
+        name = ids.short(row.saga, row.tag, neighbours)
         return Found(run, self.chart(run), self.store.clock(db), pinned, name)
 
     def chart(self, run: Snapshot) -> Chart:

@@ -59,11 +59,11 @@ def run_in(door: Door, db: sa.Connection, run_id: str) -> RunView:
     read = runs.load_row(db, run_id)
     if read is None:
         raise errors.RunNotFound(run=run_id)
-    snapshot, row = read
+    snapshot, row, neighbours = read
     chart = door.registry.by_digest(snapshot.digest)
     return RunView(
         id=row.id,
-        name=ids.short(row.saga, row.tag, inspect.neighbours(db, row.tag)),
+        name=ids.short(row.saga, row.tag, neighbours),
         saga=row.saga,
         version=row.version,
         key=row.run_key,

@@ -30,9 +30,9 @@ def _why(door: Door, db: "Connection", roles: Mapping[str, Sequence[str]], run_i
     read = runs.load_row(db, run_id)
     if read is None:
         raise errors.RunNotFound(run=run_id)
-    run, row = read
+    run = read.run
     chart = door.registry.by_digest(run.digest)
-    around = _surroundings(door, db, row, run, chart, roles)
+    around = _surroundings(door, db, read, chart, roles)
     found = why.why(chart, run, around)
     return WhyView(
         run_id=run_id,
@@ -40,7 +40,7 @@ def _why(door: Door, db: "Connection", roles: Mapping[str, Sequence[str]], run_i
         saga=run.saga,
         state=run.state,
         status=run.status,
-        since=row.entered_at,
+        since=read.row.entered_at,
         reasons=tuple(_reason(reason) for reason in found),
     )
 
@@ -65,20 +65,16 @@ def _reason(reason: why.Reason) -> ReasonView:
     return ReasonView(code=reason.code, sentence=reason.sentence, evidence=reason.evidence, next=commands)
 
 
-def _surroundings(  # noqa: PLR0917  what is read, and what it is read for
-    door: Door,
-    db: "Connection",
-    row: "Row[Any]",
-    run: Snapshot,
-    chart: Chart | None,
-    roles: Mapping[str, Sequence[str]],
+def _surroundings(
+    door: Door, db: "Connection", read: runs.Stored, chart: Chart | None, roles: Mapping[str, Sequence[str]]
 ) -> why.Surroundings:
+    run, row, neighbours = read
     now = door.store.clock(db)
     living = [one for one in incarnations.living(db) if now < one.lease_until and not row_is_dead(one)]
     here = [one for one in living if row.host in {None, one.host}]
     return why.Surroundings(
         now=now,
-        run=ids.short(row.saga, row.tag, inspect.neighbours(db, row.tag)),
+        run=ids.short(row.saga, row.tag, neighbours),
         queue=f"{row.queue} on {row.host}, where its files are" if row.host and not here else row.queue,
         entered_at=row.entered_at,
         workers=tuple(_workers(db, here, row.queue)),

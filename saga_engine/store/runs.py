@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 from msgspec.json import decode
@@ -64,7 +64,11 @@ def _reading(dialect: str, more: tuple[str, ...] = ()) -> sa.Select[Any]:
 
 
 _READING: Final = {dialect: _reading(dialect) for dialect in LISTS}
-_READING_ALL: Final = {dialect: _reading(dialect, _MORE) for dialect in LISTS}
+# Unique index of tag, twice.
+_OTHER: Final = runs.alias("other")
+_BEFORE: Final = select(func.max(_OTHER.c.tag)).where(_OTHER.c.tag < runs.c.tag).scalar_subquery().label("tag_before")
+_AFTER: Final = select(func.min(_OTHER.c.tag)).where(_OTHER.c.tag > runs.c.tag).scalar_subquery().label("tag_after")
+_READING_ALL: Final = {dialect: _reading(dialect, _MORE).add_columns(_BEFORE, _AFTER) for dialect in LISTS}
 # ix_saga_effects_run_id.
 _EFFECTS = select(effects.c.task, effects.c.connection, effects.c.ledger).where(effects.c.run_id == bindparam("run_id"))
 
@@ -82,10 +86,25 @@ def load_one(db: sa.Connection, run_id: str) -> Snapshot | None:
     return load(db, [run_id]).get(run_id)
 
 
-def load_row(db: sa.Connection, run_id: str) -> tuple[Snapshot, sa.Row[Any]] | None:
-    """The same, and the run's row: what it is pinned to, its names, its times, and who paused it."""
+class Stored(NamedTuple):
+    """A run, and its *row*: what it is pinned to, its names, its times, and who paused it."""
+
+    run: Snapshot
+    row: sa.Row[Any]
+    neighbours: tuple[str, ...]
+    """The tags before and after its own: how much of it is needed to be unique."""
+
+
+def load_row(db: sa.Connection, run_id: str) -> Stored | None:
+    """The same, with all that there is to say of it, by one statement."""
     row = db.execute(_READING_ALL[db.dialect.name], {"ids": [run_id]}).one_or_none()
-    return None if row is None else (_snapshot(row[: -len(_MORE)]), row)
+    if row is None:
+        return None
+    beside = tuple([tag for tag in (row.tag_before, row.tag_after) if tag])
+    return Stored(_snapshot(row[:_SNAPSHOT_COLUMNS]), row, beside)
+
+
+_SNAPSHOT_COLUMNS: Final = len(_READING["sqlite"].selected_columns)
 
 
 def ledgers(db: sa.Connection, run_id: str) -> dict[str, dict[str, str]]:

@@ -93,6 +93,7 @@ def look(world: World) -> None:
     run = world.run.run_id
     with world.store.read() as db:
         runs.load(db, [run])
+        runs.load_row(db, run)
         journal.lines(db, run, 1)
         journal.verify(db, run)
         inspect.row_of(db, run)
