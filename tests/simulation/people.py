@@ -75,6 +75,8 @@ class People:
             self._pause(run)
         elif parked is not None and parked.parked is not None and _in_doubt(parked):
             self._resolve(run)
+        elif parked is not None and parked.parked is not None and parked.parked.code == "W21":
+            self._rollback(run)  # its head is closed: as `saga reconcile` says
         elif parked is not None:
             self._retry(run)
         elif run.gate is not None:
