@@ -63,15 +63,19 @@ class Places:
             self._kept.add(place)
         return place
 
-    def awaits(self, lease: Lease) -> bool:
+    def awaits(self, run: Snapshot, task: Task) -> bool:
         """True for what is to arrive: the worker begins it when it arrives, and not before.
 
-        Between its COMMIT and that, the worker may read the run, for another of its tasks.
+        Between its COMMIT and that, the worker may read the run, for another of its tasks. Or it has recorded a task of
+        this very name itself, and what was kept the place for has come too late: then that one arrives.
         """
         if not self._kept:
             return False
         with self._changing:
-            return any(place.lease == lease for place in self._kept)
+            place = next((place for place in self._kept if place.lease == (task.name, task.attempt)), None)
+            if place is not None:
+                place.seen = run, task
+        return place is not None
 
     def arrived(self) -> Iterator[tuple[Snapshot, Task]]:
         """The runs that are committed, each once, and their tasks."""
@@ -84,6 +88,8 @@ class Places:
                 self._kept.discard(place)
             if place.run is not None and place.task is not None:
                 yield place.run, place.task
+            elif place.seen is not None:
+                yield place.seen
 
 
 class Place:
@@ -95,6 +101,8 @@ class Place:
         """The run with its next task leased; None where it does not begin here."""
         self.task: Task | None = None
         """That task."""
+        self.seen: tuple[Snapshot, Task] | None = None
+        """A task of this lease that the worker knows from the store, and waits with."""
 
     @property
     def lease(self) -> Lease | None:

@@ -170,11 +170,11 @@ class Worker:
             lease = (task.name, task.attempt)
             if task.ending:
                 self._slots.ask_to_end([lease])
-            elif self._is_new(task, report) and task.kind in ACTIONS and lease not in held and not run.paused:
+            elif self._is_new(run, task, report) and task.kind in ACTIONS and lease not in held and not run.paused:
                 self._start(run, task, suspect=isinstance(report, e.AttemptLost) and report.crashes > 0)
         self._claiming.follow(run, self._recorder.now)
 
-    def _is_new(self, task: Task, report: e.Report) -> bool:
+    def _is_new(self, run: Snapshot, task: Task, report: e.Report) -> bool:
         """Recorded already leased; or claimed, and nothing had to be decided of an attempt that was lost before.
 
         What was not asked about, for nobody heard of its claim, renewals hand back.
@@ -182,7 +182,7 @@ class Worker:
         lease = (task.name, task.attempt)
         own = lease == (report.task, report.attempt)
         asked = isinstance(report, e.AttemptLost) if own else task.lost_by is None
-        return asked and not self._slots.knows(lease) and not self._places.awaits(lease)
+        return asked and not self._slots.knows(lease) and not self._places.awaits(run, task)
 
     def _start(self, run: Snapshot, task: Task, *, suspect: bool = False) -> None:
         """Run an attempt, if this worker may; else hand it back, not started."""

@@ -146,7 +146,7 @@ BUGS: Final[Mapping[str, Bug]] = {
     ),
     "begun before it arrives, and when it does": tested(
         "tests/runtime/test_places.py::test_what_the_worker_reads_before_it_arrives_is_begun_once",
-        Edit("saga_engine.runtime.worker", " and not self._places.awaits(lease)", ""),
+        Edit("saga_engine.runtime.worker", " and not self._places.awaits(run, task)", ""),
     ),
     "the journal's hash is not chained": tested(
         "tests/testing/test_check.py::test_a_line_that_was_forged_together_with_its_hash_is_found_by_the_next",

@@ -13,6 +13,7 @@ import pytest
 from saga_engine import errors
 from saga_engine.domain import events as e
 from saga_engine.domain.definition.saga import Saga
+from saga_engine.domain.snapshot import Task
 from saga_engine.runtime.engine import Engine
 from saga_engine.runtime.places import Place
 from saga_engine.runtime.worker import Worker
@@ -203,3 +204,22 @@ def test_what_the_worker_reads_before_it_arrives_is_begun_once(opened: Opened, m
         run = engine.start("play", Input(name="once"))
         assert engine.wait(run.id, seconds=20).status == "completed"
     assert play.told == ["one", "two"]
+
+
+def test_what_the_worker_has_recorded_itself_under_the_same_name_is_begun_though_the_other_came_too_late(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = opened(plays.saga(), lease_seconds=60, renew_seconds=20)
+    with plays.playing("late") as play, offering(engine) as worker:
+        run = engine.start("play", Input(name="late"))
+        assert engine.wait(run.id, seconds=20).status == "completed"
+        again = worker._places.keep(Pinned(engine.door.pin(next(iter(engine.registry))), "default"))
+        assert again is not None
+        found = engine.door.read(run.id).run
+        own = Task(f"{run.id}.9", "step", "ONE", 1, 1, attempt=1, leased_by=worker._me.id)
+        again.task = own
+        assert worker._places.awaits(found, own)
+        monkeypatch.setattr(worker, "_start", lambda *given, **_: play.told.append(given[1].name))
+        assert again.settle(None) is False
+        plays.until(lambda: worker._places.kept == 0)
+        plays.until(lambda: play.told[-1] == own.name)
