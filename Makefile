@@ -35,7 +35,7 @@ test: $(DEV)
 	exit $$status
 
 # What must be covered to the last branch, and the tests that have to do it on their own.
-COVERS = domain store.record store.rows store.statements store.many store.tasks runtime.recorder
+COVERS = domain store.record store.rows store.told store.written store.statements store.many store.tasks runtime.recorder
 COVERED = tests/domain tests/domain_views $(patsubst %,tests/store/test_%.py,record many tasks) tests/runtime/test_recorder.py
 # The ledger has branches for each kind of target: it is held to this where a MariaDB has to be there.
 ifneq (,$(findstring mariadb,$(SAGA_TEST_REQUIRE)))

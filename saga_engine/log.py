@@ -10,8 +10,8 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
-from typing import Final, TextIO
+from contextlib import AbstractContextManager, suppress
+from typing import Final, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -25,19 +25,20 @@ LEVELS: Final = {-1: logging.ERROR, 0: logging.INFO, 1: logging.DEBUG}
 def configure(verbosity: int = 0, stream: TextIO | None = None, *, json: bool | None = None) -> None:
     """Send log lines to *stream* (default: standard error), our own and those of libraries alike.
 
-    *json* None means: JSON unless *stream* is a terminal. Libraries are heard from WARNING on. Call it once in a
-    process; a program that embeds the engine and has a logging set-up of its own does not call it.
+    *json* None means: JSON unless *stream* is a terminal. Libraries are heard from WARNING on. A line that cannot be
+    written is lost, and breaks nobody. Call it once in a process; a program that embeds the engine and has a logging
+    set-up of its own does not call it.
     """
-    out: TextIO = stream or sys.stderr
+    out = _Out(stream)
     level = LEVELS[max(min(verbosity, max(LEVELS)), min(LEVELS))]
     renderer = _renderer(out, json=not out.isatty() if json is None else json)
     structlog.configure(
         processors=[*_shared(), renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(out),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", out)),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(out)
+    handler = logging.StreamHandler(cast("TextIO", out))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *_shared()],
@@ -63,7 +64,35 @@ def _shared() -> list[Processor]:
     ]
 
 
-def _renderer(stream: TextIO, *, json: bool) -> Processor:
+class _Out:
+    """What is said goes to *stream*, or to what is standard error at that moment.
+
+    It may have been replaced since, closed, or stand on a full disk: no worker stops for that, and no thread of one.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._given = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError, ValueError):
+            if stream := self._stream():
+                stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            if stream := self._stream():
+                stream.flush()
+
+    def isatty(self) -> bool:
+        with suppress(ValueError):
+            return bool((stream := self._stream()) and stream.isatty())
+        return False
+
+    def _stream(self) -> TextIO | None:
+        return self._given or sys.stderr  # None in a process that was started without
+
+
+def _renderer(stream: _Out, *, json: bool) -> Processor:
     if json:
         return structlog.processors.JSONRenderer(default=str)
     colors = stream.isatty() and not os.environ.get("NO_COLOR")

@@ -115,9 +115,11 @@ def _required(server: str, find: Callable[[], Server]) -> Server:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(pytestconfig: pytest.Config) -> Server:
+def postgres_server(pytestconfig: pytest.Config) -> Iterator[Server]:
     """The machine's PostgreSQL, else one from the wheel that all processes of this run share."""
-    return _required("postgresql", lambda: find_postgres(pytestconfig.stash[SHARED]))
+    server = _required("postgresql", lambda: find_postgres(pytestconfig.stash[SHARED]))
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Final, NamedTuple, TypeAlias
@@ -10,14 +11,18 @@ from rich.text import Text
 
 from saga_engine.cli import output, people, trouble, waiting
 from saga_engine.cli.here import Here, ask, names_from_input
+from saga_engine.cli.params import FOREVER
 from saga_engine.cli.people import Column
+from saga_engine.cli.waiting import Check, Over
 from saga_engine.errors import SagaError
 from saga_engine.runtime.views import Reply, RunView
+
+Question: TypeAlias = Callable[[str], str]
+"""The question, made of the names of the runs: no template, for what people typed may hold braces."""
 
 INPUT: Final = "-"
 NAMED_MAX: Final = 5
 """How many runs a question names."""
-Over: TypeAlias = Callable[[RunView], int | None]
 
 RUNS = (
     Column[RunView]("RUN", lambda run: run.name, whole=True),
@@ -45,14 +50,20 @@ def chosen(here: Here, typed: tuple[str, ...]) -> Chosen:
     return Chosen([here.run(name) for name in names(typed)], alone=len(typed) == 1 and typed[0] != INPUT)
 
 
-def confirmed(here: Here, typed: tuple[str, ...], question: str, flag: str, *, yes: bool) -> Chosen:
-    """The same, once somebody has said yes to *question*, in which ``{}`` stands for the names of the runs."""
+def confirmed(here: Here, typed: tuple[str, ...], question: Question, flag: str, *, yes: bool) -> Chosen:
+    """The same, once somebody has said yes to *question*."""
     found = chosen(here, typed)
-    if not yes:
-        told = [here.engine.get(run_id).name for run_id in found.ids[:NAMED_MAX]]
-        more = [f"{len(found.ids) - NAMED_MAX} more"] if len(found.ids) > NAMED_MAX else []
-        ask(question.format(", ".join(told + more)), flag, yes=False)
+    confirm(here, found, question, flag, yes=yes)
     return found
+
+
+def confirm(here: Here, found: Chosen, question: Question, flag: str, *, yes: bool) -> None:
+    """Go on once somebody has said yes to *question*, which is given the names of the runs."""
+    if yes:
+        return
+    told = [here.engine.get(run_id).name for run_id in found.ids[:NAMED_MAX]]
+    more = [f"{len(found.ids) - NAMED_MAX} more"] if len(found.ids) > NAMED_MAX else []
+    ask(question(", ".join(told + more)), flag, yes=False)
 
 
 def acted(here: Here, reply: Reply, done: str, wait: timedelta | None) -> int:
@@ -64,9 +75,11 @@ def acted(here: Here, reply: Reply, done: str, wait: timedelta | None) -> int:
     return 0 if wait is None else waited(here, reply.run_id, wait)
 
 
-def waited(here: Here, run_id: str, wait: timedelta, over: Over = waiting.stopped) -> int:
+def waited(
+    here: Here, run_id: str, wait: timedelta, over: Over = waiting.stopped, check: Check = waiting.unchecked
+) -> int:
     """Wait until the run is *over*, print it, and return the exit code of the wait."""
-    run, code = _until(here, run_id, wait, over)
+    run, code = _until(here, run_id, wait, over, check)
     output.item(here.options, "Run", run, lambda: ended(run))
     _note(here, run, code)
     return code
@@ -75,7 +88,8 @@ def waited(here: Here, run_id: str, wait: timedelta, over: Over = waiting.stoppe
 def each(here: Here, asked: Chosen, act: Callable[[str], Reply], done: str, wait: timedelta | None) -> int:
     """Act on the runs, one after the other.
 
-    One that is refused does not keep the others from being acted on; the first trouble decides the exit code.
+    One that is refused does not keep the others from being acted on; the first trouble decides the exit code. *wait*
+    is for all of them together.
     """
     if asked.alone:
         return acted(here, act(asked.ids[0]), done, wait)
@@ -89,7 +103,8 @@ def each(here: Here, asked: Chosen, act: Callable[[str], Reply], done: str, wait
     if wait is None:
         output.items(here.options, "ReplyList", Reply, replies, REPLIES, empty="nothing was done")
     else:
-        runs = [_until(here, reply.run_id, wait) for reply in replies]
+        end = time.monotonic() + wait.total_seconds()
+        runs = [_until(here, reply.run_id, _left(wait, end)) for reply in replies]
         output.items(here.options, "RunList", RunView, [run for run, _ in runs], RUNS, empty="nothing was done")
         for run, code in runs:
             _note(here, run, code)
@@ -108,9 +123,16 @@ def names(typed: tuple[str, ...]) -> Iterator[str]:
         yield from names_from_input() if name == INPUT else [name]
 
 
-def _until(here: Here, run_id: str, wait: timedelta, over: Over = waiting.stopped) -> tuple[RunView, int]:
+def _left(wait: timedelta, end: float) -> timedelta:
+    """What is left of *wait* until *end*; at its end each run is still looked at once."""
+    return wait if wait == FOREVER else timedelta(seconds=max(0.0, end - time.monotonic()))
+
+
+def _until(
+    here: Here, run_id: str, wait: timedelta, over: Over = waiting.stopped, check: Check = waiting.unchecked
+) -> tuple[RunView, int]:
     with waiting.told(here.options) as drawn:
-        return waiting.until_stopped(here, run_id, wait, drawn, over)
+        return waiting.until_stopped(here, run_id, wait, drawn, over, check=check)
 
 
 def _note(here: Here, run: RunView, code: int) -> None:

@@ -25,7 +25,7 @@ PROBLEMS: Final = 6
 
 @click.command(cls=Command, formats=("text", "json", "sarif"))
 @click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--against-store", is_flag=True, help="Compare with the definitions that live runs go by, too.")
+@click.option("--against-store", is_flag=True, help="Compare what is looked at with what live runs go by, too.")
 @click.pass_obj
 def check(given: Options, paths: tuple[Path, ...], *, against_store: bool) -> int:
     """Find what is wrong with sagas before they run.
@@ -39,8 +39,8 @@ def check(given: Options, paths: tuple[Path, ...], *, against_store: bool) -> in
         for path in asked:
             if not path.exists():
                 raise WorkflowsMissing(path=path)
-        looked = checking.check(asked, here.settings.roles)
-        found = [*looked.found, *(checking.against_store(here.engine.door) if against_store else ())]
+        looked, sagas = checking.check(asked, here.settings.roles)
+        found = [*looked.found, *(checking.against_store(here.settings, sagas) if against_store else ())]
     near = [finding.model_copy(update={"where": _near(finding.where)}) for finding in found]
     _print(given, looked, near, time.monotonic() - began)
     return PROBLEMS if any(finding.severity == "error" for finding in found) else 0

@@ -13,7 +13,7 @@ from saga_engine.cli.here import Here
 from saga_engine.cli.options import Command, Group, Options
 from saga_engine.cli.people import Column
 from saga_engine.domain.definition.values import Frozen
-from saga_engine.settings import Settings, redact
+from saga_engine.settings import Settings, redact_value
 
 
 class Setting(Frozen):
@@ -59,7 +59,7 @@ def _flat(above: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         if isinstance(value, Mapping) and value:
             yield from _flat(f"{above}{name}.", value)
         else:
-            yield above + name, redact(value) if isinstance(value, str) else value
+            yield above + name, redact_value(value) if isinstance(value, str) else value
 
 
 def _text(value: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -19,6 +20,7 @@ from saga_engine.cli.people import Column, ago, brief
 from saga_engine.cli.typed import input_of
 from saga_engine.domain.lengths import clock
 from saga_engine.runtime.views import ApprovalView
+from saga_engine.store import inspect
 
 DIGEST_SHOWN: Final = 12
 """Digits of a digest that people see; scripts get it whole."""
@@ -43,12 +45,19 @@ GATES: Final = (
 @click.option("--mine", is_flag=True, help="Only those that you may answer, and have not.")
 @click.pass_obj
 def approvals(given: Options, run: str | None, *, mine: bool) -> None:
-    """List what waits for people."""
+    """List what waits for people.
+
+    The first 200 to expire, and a note where there are more. With `--mine` all that there are are looked at.
+    """
     with Here(given) as here:
         gates = here.engine.approvals(None if run is None else here.run(run))
+        cut = run is None and len(gates) >= inspect.OPEN_SHOWN
         if mine:
-            gates = [gate for gate in gates if _may_answer(here, gate)]
+            found = [*gates, *_later(here, gates)] if cut else gates
+            gates = sorted(_answerable(here, found), key=lambda gate: gate.expires_at)
         output.items(given, "ApprovalList", ApprovalView, gates, GATES, empty="nothing waits for an approval")
+        if cut and not mine:
+            here.note(f"more:  these are the first {len(gates)} to expire; saga approvals --mine goes through all")
 
 
 @click.command(cls=Command)
@@ -86,7 +95,10 @@ def reject(given: Options, run: str, reason: str, shown: str | None, wait: timed
 @options.run_argument
 @click.argument("event", metavar="EVENT")
 @click.option("--data", multiple=True, metavar="K=V|JSON|@FILE|-", help="The payload; may be given more than once.")
-@click.option("--key", metavar="KEY", help="The event key: an event with a key that has arrived already is dropped.")
+@click.option(
+    "--key", metavar="KEY",
+    help="The event key: one that has arrived already is dropped. It counts per source; the command line is `cli`.",
+)  # fmt: skip
 @options.wait_option
 @click.pass_obj
 def send(
@@ -108,10 +120,21 @@ def asks(gate: ApprovalView, now: datetime) -> str:
     return f"asks {gate.need} of {' or '.join(gate.roles)} ({gate.have} given), expires {ago(gate.expires_at, now)}"
 
 
-def _may_answer(here: Here, gate: ApprovalView) -> bool:
+def _later(here: Here, first: list[ApprovalView]) -> Iterator[ApprovalView]:
+    """The gates behind the *first* that the engine lists, asked for run by run: each is with a run that rests."""
+    listed = {gate.run_id for gate in first}
+    resting = (run.id for status in ("waiting", "parked") for run in here.live(status) if run.id not in listed)
+    for run_id in resting:
+        yield from here.engine.approvals(run_id)
+
+
+def _answerable(here: Here, gates: Iterable[ApprovalView]) -> Iterator[ApprovalView]:
     me = here.engine.actor()
-    barred = (gate.not_starter and gate.starter == me) or me in {vote.actor for vote in gate.votes}
-    return bool(set(gate.roles) & set(here.engine.roles_of(me))) and not barred
+    mine = set(here.engine.roles_of(me))
+    for gate in gates:
+        barred = (gate.not_starter and gate.starter == me) or me in {vote.actor for vote in gate.votes}
+        if not mine.isdisjoint(gate.roles) and not barred:
+            yield gate
 
 
 def _decide(

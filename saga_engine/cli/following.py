@@ -12,16 +12,16 @@ from saga_engine.cli.here import Here
 from saga_engine.cli.params import FOREVER
 from saga_engine.cli.picture import drawn_of
 from saga_engine.cli.story import Teller, as_line
-from saga_engine.cli.waiting import Drawn
+from saga_engine.cli.waiting import Check, Drawn, Over
 from saga_engine.runtime.views import HistoryLine, RunView
 
 LINES_AT_ONCE = 1_000
 
 
-def follow_run(here: Here, run_id: str, limit: timedelta, over: Callable[[RunView], int | None]) -> int:
+def follow_run(here: Here, run_id: str, limit: timedelta, over: Over, check: Check = waiting.unchecked) -> int:
     """Show the run until it is *over*, or *limit*; the exit code of a wait."""
     with _shown(here, run_id) as drawn:
-        run, code = waiting.until_stopped(here, run_id, limit, drawn, over)
+        run, code = waiting.until_stopped(here, run_id, limit, drawn, over, check=check)
     if code == waiting.STILL_WAITING:
         here.note(f"hint:  saga why {run.name}")
     return code

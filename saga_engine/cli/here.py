@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property
 from types import TracebackType
 from typing import Final, Self
@@ -15,16 +16,19 @@ import click
 from saga_engine import log, settings
 from saga_engine.cli import folder, trouble
 from saga_engine.cli.options import Options
-from saga_engine.errors import NoSagas, RunNotFound, SagaError, WorkflowsMissing
+from saga_engine.errors import NoSagas, RunNotFound, SagaError, SettingsError, WorkflowsMissing
 from saga_engine.runtime import registry
 from saga_engine.runtime.engine import Engine
 from saga_engine.runtime.registry import Registry
+from saga_engine.runtime.views import RunLine
 from saga_engine.settings import Settings
 
 SUGGESTED_FROM: Final = 200
 """So many of the newest runs are looked through for a name that is nearly right."""
 NAMES_READ_MAX: Final = 10_000
 """So many names are taken from standard input."""
+PAGE: Final = 200
+"""So many runs are read at once by what goes through all of them."""
 LAST: Final = "@last"
 RUN_ID: Final = re.compile(r"\b[0-9a-f]{32}\b")
 
@@ -86,6 +90,25 @@ class Here:
         self._touched = typed
         return run_id
 
+    def started(self, run_id: str) -> None:
+        """Let a run that was just recorded be ``@last``. It asks the store nothing and never fails.
+
+        The run is started, whatever happens now: who reads of a failure here would start it again.
+        """
+        with suppress(SettingsError):  # the file that holds the store's URL may have gone since
+            folder.remember_last(self.settings.store_url().get_secret_value(), run_id)
+        self._touched = run_id
+
+    def live(self, status: str | None = None) -> Iterator[RunLine]:
+        """Every live run, or those with that *status*, the newest first: a page at a time, to the end."""
+        page: str | None = None
+        while True:
+            found = self.engine.find(live=True, status=status, limit=PAGE, page=page)
+            yield from found.items
+            page = found.next
+            if page is None:
+                return
+
     def note(self, text: str) -> None:
         """Say something beside the data, unless ``-q``."""
         if not self.options.quiet:
@@ -131,11 +154,16 @@ class Here:
 
 def names_from_input() -> Iterator[str]:
     """Names from standard input, one on a line; of a line of JSON its ``id``, so that ``-o jsonl`` can be piped."""
-    for number, line in enumerate(sys.stdin, start=1):
-        if number > NAMES_READ_MAX:
-            raise trouble.Refused(f"more than {NAMES_READ_MAX} names on standard input", "saga list --limit")
-        if name := _name(line.strip()):
-            yield name
+    try:
+        for number, line in enumerate(sys.stdin, start=1):
+            if number > NAMES_READ_MAX:
+                raise trouble.Refused(f"more than {NAMES_READ_MAX} names on standard input", "saga list --limit")
+            if name := _name(line.strip()):
+                yield name
+    except UnicodeDecodeError:
+        raise trouble.Refused(
+            "standard input is no text in UTF-8", "names of runs come one on a line: saga list -o jsonl"
+        ) from None
 
 
 def _name(line: str) -> str:

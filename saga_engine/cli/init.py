@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -56,7 +57,9 @@ def _write(path: Path, text: str) -> str:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        return f"kept   {path}"
+        if os.path.lexists(path):
+            return f"kept   {path}"
+        raise Refused(f"{path} cannot be written: {path.parent} is a file", "saga init DIR writes elsewhere") from None
     except OSError as error:
         raise Refused(f"{path} cannot be written: {error.strerror}", "saga init DIR writes elsewhere") from None
     return f"wrote  {path}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
@@ -19,6 +20,7 @@ from saga_engine.cli.people import Column, ago
 from saga_engine.domain.definition.values import Frozen
 from saga_engine.errors import NotFound, StateNotFound
 from saga_engine.runtime.views import ApprovalView, RunLine, RunPage, StatusLine, WorkerView
+from saga_engine.store import inspect
 
 STATUSES: Final = ("running", "waiting", "parked", "completed", "rolled_back", "cancelled", "failed")
 PARKED_SHOWN: Final = 50
@@ -82,6 +84,9 @@ def status(given: Options, *, watch: bool) -> None:
 
         def write(seen: Status) -> None:
             output.item(given, "Status", seen, lambda: _overview(seen))
+            if not output.for_people(given):
+                for what, command in _unnamed(seen):
+                    here.note(f"more:  {what}; {command}")
 
         if watch:
             waiting.watch(given, look, _overview, write)
@@ -165,7 +170,17 @@ def _overview(seen: Status) -> RenderableType:
         for run in seen.parked
     ]
     parts += [people.cell(f"  {gate.run}  {asks(gate, now)}    saga approve {gate.run}") for gate in seen.approvals]
+    parts += [people.cell(f"  and {what}    {command}") for what, command in _unnamed(seen)]
     alive = [worker for worker in seen.workers if worker.alive]
     busy, slots = sum(worker.busy for worker in alive), sum(worker.slots for worker in alive)
     told = f"{len(alive)} alive, {busy} of {slots} slots busy" if alive else "none alive; saga worker starts one"
     return Lines(*parts, people.cell(f"\nworkers: {told}"))
+
+
+def _unnamed(seen: Status) -> Iterator[tuple[str, str]]:
+    """What needs a person and is not named, with the command that names it."""
+    parked = sum(line.runs for line in seen.runs if line.status == "parked") - len(seen.parked)
+    if len(seen.parked) >= PARKED_SHOWN and parked > 0:
+        yield f"{parked:,} more that are parked", "saga list --status parked"
+    if len(seen.approvals) >= inspect.OPEN_SHOWN:
+        yield "more approvals", "saga approvals --mine"

@@ -130,7 +130,8 @@ def run(arguments: Sequence[str]) -> int:
         code = saga.main(list(arguments), prog_name="saga", standalone_mode=False, obj=Options())
         sys.stdout.flush()
     except BaseException as error:  # noqa: BLE001  no user ever sees a traceback
-        return trouble.told(error)
+        code = trouble.told(error)
+    trouble.forget_unsaid()
     return code if isinstance(code, int) else 0
 
 

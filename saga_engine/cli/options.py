@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final, TypeVar
 
 import click
 
-from saga_engine.cli.params import Length
-from saga_engine.cli.trouble import leave_ctrl_c
+from saga_engine.cli.params import Length, length
+from saga_engine.cli.trouble import Refused, leave_ctrl_c
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -47,8 +48,15 @@ class Command(click.Command):
         self.params += global_options(self.formats)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """A bare ``--wait`` takes no word: click would take the name of the run behind it for the time."""
+        """A bare ``--wait`` takes no word: click would take the name of the run behind it for the time.
+
+        A time behind it is refused: it would be taken for one more run, and a run with that run key be acted on.
+        """
         end = args.index("--") if "--" in args else len(args)
+        waits = any(param.name == "wait" for param in self.params)
+        for arg, behind in pairwise(args[:end]):
+            if waits and arg == "--wait" and length(behind) is not None:
+                raise Refused("--wait takes its time behind an equals sign", f"write --wait={behind}")
         spelled = [f"--wait={FOREVER}" if arg == "--wait" else arg for arg in args[:end]]
         return super().parse_args(ctx, spelled + args[end:])
 
@@ -157,7 +165,7 @@ def wait_option(function: F) -> F:
         type=Length(),
         metavar="[=SECONDS]",
         help="Wait until the run has ended (exit 0, or 5 where it did not complete), or waits for a person (exit 8); "
-        "with a time, such as --wait=90 or --wait=5m, no longer than that (exit 124).",
+        "with a time, such as --wait=90 or --wait=5m, no longer than that in all (exit 124).",
     )(function)
 
 

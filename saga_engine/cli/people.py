@@ -24,6 +24,9 @@ T = TypeVar("T")
 WIDE_ENOUGH: Final = 10_000
 """Columns where there is no terminal: a program that reads lines wants them whole."""
 
+LINE_BREAK: Final = "\n"
+BREAK_SHOWN: Final = "\\x0a"
+
 NARROW: Final = 60
 """Fewer columns than this, and tables would have some of no width: the terminal folds whole lines instead."""
 
@@ -100,8 +103,8 @@ def unicode() -> bool:
 
 
 def line(text: str) -> None:
-    """Print one line as it is, out at once: somebody may be reading along."""
-    sys.stdout.write(f"{clean(text)}\n")
+    """Print one line as it is, out at once: somebody may be reading along. A line break in it is made visible."""
+    sys.stdout.write(f"{clean(text).replace(LINE_BREAK, BREAK_SHOWN)}\n")
     sys.stdout.flush()
 
 

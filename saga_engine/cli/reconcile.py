@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final
 
 import click
@@ -17,7 +17,6 @@ from saga_engine.errors import SagaError
 from saga_engine.runtime.views_operate import LedgerStepView, ReconciledView
 
 LEFT: Final = 6
-PAGE: Final = 200
 STEPS: Final = (
     Column[LedgerStepView]("TARGET", lambda step: step.connection, whole=True),
     Column[LedgerStepView]("VERDICT", lambda step: step.verdict, whole=True),
@@ -49,12 +48,24 @@ def reconcile(
     if bool(runs) == every or (settled is not None and (every or len(runs) != 1)):
         raise trouble.Refused("name runs, or say --all; with --settled one run", "saga reconcile --all --dry-run")
     question = f"Record that nothing of {settled} is in effect" if settled else "Go on from what the ledgers know"
-    asked = f"{question}, in {'all live runs' if every else '{}'}?"
+    flag = "--yes, or --dry-run to look"
     with Here(given) as opened:
-        chosen = acting.confirmed(opened, runs, asked, "--yes, or --dry-run to look", yes=yes or dry_run)
+        chosen = acting.chosen(opened, runs)
+        if settled is not None and len(chosen.ids) != 1:
+            raise trouble.Refused(
+                f"--settled is said of one run, and here {_named(len(chosen.ids))}",
+                "saga reconcile RUN --settled TASK",
+            )
+        acting.confirm(
+            opened,
+            chosen,
+            lambda names: f"{question}, in {'all live runs' if every else names}?",
+            flag,
+            yes=yes or dry_run,
+        )
         if settled is not None and not dry_run:
             opened.engine.settle(chosen.ids[0], settled)
-        found, code = _each(opened, _live(opened) if every else chosen.ids, every=every, dry_run=dry_run)
+        found, code = _each(opened, _ids(opened, chosen, every=every), every=every, dry_run=dry_run)
         if output.for_people(given):
             for one in found:
                 people.show(given, _drawn(one, given))
@@ -78,14 +89,12 @@ def _each(here_: Here, runs: Iterable[str], *, every: bool, dry_run: bool) -> tu
     return found, next(iter(codes), 0)
 
 
-def _live(here_: Here) -> Iterator[str]:
-    page: str | None = None
-    while True:
-        found = here_.engine.find(live=True, limit=PAGE, page=page)
-        yield from (run.id for run in found.items)
-        page = found.next
-        if page is None:
-            return
+def _ids(here_: Here, chosen: acting.Chosen, *, every: bool) -> Iterable[str]:
+    return (run.id for run in here_.live()) if every else chosen.ids
+
+
+def _named(count: int) -> str:
+    return f"{count} are named" if count else "none is named"
 
 
 def _drawn(one: ReconciledView, given: Options) -> RenderableType:

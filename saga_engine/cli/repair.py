@@ -48,7 +48,7 @@ def skip(
     has a result needs it; say with `saga resolve` what happened instead.
     """
     with Here(given) as opened:
-        found = acting.confirmed(opened, runs, "Go on without what is parked in {}?", "--yes", yes=yes or dry_run)
+        found = acting.confirmed(opened, runs, _past, "--yes", yes=yes or dry_run)
         act = _act(opened.engine.skip, reason, dry_run=dry_run)
         return acting.each(opened, found, act, _word("skipped", dry_run=dry_run), _wait(wait, dry_run=dry_run))
 
@@ -91,7 +91,7 @@ def cancel(
     Its status at the end is cancelled; `--wait` then ends with 5. Past the point of no return it is refused.
     """
     with Here(given) as opened:
-        found = acting.confirmed(opened, runs, "Cancel {} and undo what was done?", "--yes", yes=yes or dry_run)
+        found = acting.confirmed(opened, runs, _end, "--yes", yes=yes or dry_run)
         act = _act(opened.engine.cancel, reason, dry_run=dry_run)
         return acting.each(opened, found, act, _word("cancelled", dry_run=dry_run), _wait(wait, dry_run=dry_run))
 
@@ -124,6 +124,14 @@ def resume(given: Options, runs: tuple[str, ...], reason: str, wait: timedelta |
         found = acting.chosen(opened, runs)
         act = _act(opened.engine.resume, reason, dry_run=dry_run)
         return acting.each(opened, found, act, _word("resumed", dry_run=dry_run), _wait(wait, dry_run=dry_run))
+
+
+def _past(runs: str) -> str:
+    return f"Go on without what is parked in {runs}?"
+
+
+def _end(runs: str) -> str:
+    return f"Cancel {runs} and undo what was done?"
 
 
 def _act(verb: Callable[..., Reply], reason: str, *, dry_run: bool) -> Callable[[str], Reply]:

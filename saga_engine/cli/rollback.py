@@ -19,7 +19,7 @@ STEPS = (
     Column[PlannedUndo]("STEP", lambda step: step.state, whole=True),
     Column[PlannedUndo]("VISIT", lambda step: str(step.visit), wide=True),
     Column[PlannedUndo]("OUTCOME", lambda step: step.outcome, whole=True),
-    Column[PlannedUndo]("UNDONE BY", lambda step: step.undo or "nothing to undo"),
+    Column[PlannedUndo]("UNDONE BY", lambda step: step.undo),
 )
 
 
@@ -50,9 +50,9 @@ def rollback(
     if plan:
         return _plan(given, runs, to)
     back = f"back to {to}" if to else "all of it"
-    question, flag = f"Roll back {{}}, {back}?", "--yes, or --plan to see what would be undone"
+    flag = "--yes, or --plan to see what would be undone"
     with Here(given) as opened:
-        found = acting.confirmed(opened, runs, question, flag, yes=yes)
+        found = acting.confirmed(opened, runs, lambda names: f"Roll back {names}, {back}?", flag, yes=yes)
 
         def act(run_id: str) -> Reply:
             return opened.engine.rollback(run_id, to=to, reason=reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 
 import click
@@ -14,7 +15,7 @@ from saga_engine.cli.options import Command, Options
 from saga_engine.cli.params import FOREVER
 from saga_engine.cli.typed import input_of
 from saga_engine.domain.chart import Chart
-from saga_engine.errors import BadInput
+from saga_engine.errors import BadInput, SagaError, StoreError
 from saga_engine.runtime.views import RunView
 
 
@@ -60,18 +61,17 @@ def run(
             goes_on = "goes on when a worker takes it: saga worker" if work else "goes on"
             here.note(f"note:  {started.name} {goes_on}; saga show {started.name} --watch")
             raise click.Abort from None
+        except SagaError:
+            here.note(f"note:  {started.name} is started; saga show {started.name} --watch")
+            raise
 
 
 def _seen_through(here: Here, chart: Chart, run_id: str, limit: timedelta, *, work: bool, watch: bool) -> int:
     with working(here, chart.saga.queue, wanted=work) as check:
         if not work:
             _warn_of_no_worker(here)
-
-        def over(seen: RunView) -> int | None:
-            check()
-            return waiting.idle(seen) if work else waiting.stopped(seen)
-
-        return follow_run(here, run_id, limit, over) if watch else acting.waited(here, run_id, limit, over)
+        over = waiting.idle if work else waiting.stopped
+        return (follow_run if watch else acting.waited)(here, run_id, limit, over, check)
 
 
 def _started(here: Here, chart: Chart, inputs: tuple[str, ...], key: str | None) -> RunView:
@@ -82,7 +82,7 @@ def _started(here: Here, chart: Chart, inputs: tuple[str, ...], key: str | None)
         fields = sorted(model.model_fields.items(), key=lambda field: not field[1].is_required())
         takes = [f"--input {name}=…" if field.is_required() else f"[--input {name}=…]" for name, field in fields]
         raise trouble.Refused(str(error), " ".join(["saga run", chart.name, *takes])) from None
-    here.run(run.id)
+    here.started(run.id)
     return run
 
 
@@ -94,5 +94,8 @@ def _say(here: Here, started: RunView) -> None:
 
 
 def _warn_of_no_worker(here: Here) -> None:
-    if not any(worker.alive for worker in here.engine.workers()):
+    """Best effort: the run is started, and a store that is away now says nothing about that."""
+    with suppress(StoreError):
+        if any(worker.alive for worker in here.engine.workers()):
+            return
         here.note("note:  no worker is alive: start one with saga worker, or say saga run --work")

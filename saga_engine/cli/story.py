@@ -9,6 +9,7 @@ from typing import Final, Self
 
 from pydantic import BaseModel
 
+from saga_engine.cli.trouble import one_line
 from saga_engine.domain import codec
 from saga_engine.domain import commands as c
 from saga_engine.domain import events as e
@@ -54,8 +55,11 @@ class Told(BaseModel):
 
 
 def as_line(told: Told, at: datetime, now: datetime) -> str:
-    """``07:22:41 UTC  LOADING failed: …  → ROLLING_BACK``; with the date where that is not today."""
-    return f"{clock(at, now)}  {told.what:<{WHAT_WIDTH}}  {told.then}".rstrip()
+    """``07:22:41 UTC  LOADING failed: …  → ROLLING_BACK``; with the date where that is not today.
+
+    One line, whatever a reason or an error holds: who writes a line break into one could write a line of history.
+    """
+    return f"{clock(at, now)}  {one_line(told.what):<{WHAT_WIDTH}}  {one_line(told.then)}".rstrip()
 
 
 class Teller:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from saga_engine.errors import BadInput, DefinitionError, EventNotFound, Workflo
 from saga_engine.runtime import registry
 from saga_engine.runtime.payload import validated
 from saga_engine.runtime.registry import Registry
+from saga_engine.settings import redact, redact_value
 from saga_engine.testing.everywhere import killing
 from saga_engine.testing.everywhere.killing import Tested
 from saga_engine.testing.everywhere.scene import Scene, scene
@@ -30,6 +31,9 @@ from saga_engine.testing.kills.warm import shared_statements
 BROKEN: Final = 6
 KILLS: Final = 300
 PROGRESS_EVERY: Final = 25
+KEPT: Final = {True: "every promise was kept", False: "no promise was tried"}
+AS_FAR: Final = ", as far as the state and the results of a run tell"
+NOTHING_COMPARED: Final = "no database was compared: name each that steps write to with --connection NAME=URL"
 NOT_COMPARED: Final = "not compared, for two undisturbed runs differ in it, or it cannot be put back"
 
 
@@ -61,7 +65,7 @@ class At(click.ParamType[Hit]):
 @click.option("--seed", default="1", show_default=True, metavar="TEXT", help="Chooses what is killed beyond --kills.")
 @click.option(
     "--kills", type=click.IntRange(1), default=KILLS, show_default=True, metavar="N",
-    help="At most so many; around your own code first.",
+    help="At most so many: both ends of each step first, then the commits of effects, then a sample.",
 )  # fmt: skip
 @click.option("--at", type=At(), metavar="NAME:N", help="Kill at this hit of this failpoint only.")
 @click.pass_obj
@@ -101,7 +105,8 @@ def test(  # noqa: PLR0917  click hands over each option
                 here.note(f"note:  {done} of {of} places")
 
         tested = killing.test(set_up, Path(folder), seed=seed, kills=kills, at=at, progress=progress)
-    output.item(given, "KillTest", tested, lambda: _told(tested, file))
+    typed = {"--saga": [name] if name else [], "--input": inputs, "--connection": connections, "--event": events}
+    output.item(given, "KillTest", tested, lambda: _told(tested, _again(file, typed)))
     return BROKEN if tested.broken else 0
 
 
@@ -163,17 +168,45 @@ def _warn(here: Here, found: Scene) -> None:
         )
 
 
-def _told(tested: Tested, file: Path) -> Lines:
-    again = f"saga test --kill-everywhere {shlex.quote(str(file))} --at"
+def _again(file: Path, typed: Mapping[str, Sequence[str]]) -> str:
+    """The command that tries one place again, but for the place; the passwords of what was *typed* are not shown."""
+    words = [word for option, values in typed.items() for value in values for word in (option, _shown(value))]
+    return shlex.join(["saga", "test", "--kill-everywhere", str(file), *words, "--at"])
+
+
+def _shown(typed: str) -> str:
+    name, equals, value = typed.partition("=")
+    return redact(f"{name}{equals}{redact_value(value)}")
+
+
+def _told(tested: Tested, again: str) -> Lines:
     lines = [line for broken in tested.broken for line in (broken.text, f"    again: {again} {broken.at}")]
     if tested.not_compared:
         lines.append(f"{NOT_COMPARED}: {', '.join(tested.not_compared)}")
     if tested.parked:
         lines.append(f"{_count(tested.parked, 'time')} the run asked a person what a step had done, as it has promised")
+    lines += _told_of_size(tested)
     size = f"killed {_count(tested.kills, 'time')} at {_count(tested.failpoints, 'failpoint')}"
-    size += f" ({tested.hits} hits in an undisturbed run)"
-    verdict = _count(len(tested.broken), "broken promise") if tested.broken else "every promise was kept"
+    size += f", {tested.tried:,} of {tested.hits:,} hits tried"
+    verdict = _count(len(tested.broken), "broken promise") if tested.broken else _kept(tested)
     return Lines(*map(cell, [*lines, f"{tested.saga} v{tested.version}: {size}: {verdict}"]))
+
+
+def _kept(tested: Tested) -> str:
+    return KEPT[tested.kills > 0] + (AS_FAR if tested.kills and not tested.compared else "")
+
+
+def _told_of_size(tested: Tested) -> list[str]:
+    """What was not put to the test."""
+    lines = [] if tested.compared else [NOTHING_COMPARED]
+    if tested.on_threads:
+        lines.append(f"on threads here, though they ask for a process of their own: {', '.join(tested.on_threads)}")
+    if tested.missed:
+        lines.append(f"{_count(tested.missed, 'time')} a run ended as the others before it came to where it was to die")
+    left = tested.hits - tested.tried
+    if left > 0 and tested.tried > 1:
+        lines.append(f"not tried were {left:,} hits: --kills {tested.hits} tries them all")
+    return lines
 
 
 def _count(count: int, what: str) -> str:

@@ -16,9 +16,9 @@ TOPICS: Final = {
   3  not found: run, saga, state, event
   4  not allowed
   5  with --wait: the run ended rolled back, cancelled or failed
-  6  check, doctor, verify, reconcile or test found something
+  6  check or doctor found more than warnings; verify, reconcile or test found something
   7  conflict: already decided, the state has moved
-  8  with --wait: the run waits for a person
+  8  with --wait: the run waits for a person, is parked or paused; with --work also: it waits for an event
   9  the store cannot be reached, its schema is not current, or the library is too old
  75  a worker gave up, half of its slots hang: start it again
 124  --wait ran out
@@ -32,7 +32,9 @@ A run is named by any of these:
   @orders        the latest run of a saga
   @last          the run that you touched last in this store
   -              names on standard input, one on a line, or lines of JSON with an id:
-                 saga list --status parked -o jsonl | saga retry -""",
+                 saga list --status parked -o jsonl | saga retry -
+A run key goes before what is shorter than a whole id. One that also fits another run in another way is refused, and
+the error says how to name either.""",
     "outputs": """\
 Standard output is data; everything else goes to standard error.
   -o table   for people; -o wide has more columns

@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Final
+from typing import Final, TextIO
 
 import click
 from click.exceptions import Exit, NoArgsIsHelpError
@@ -48,14 +49,14 @@ def told(error: BaseException) -> int:
         case Exit():
             return error.exit_code
         case SystemExit():  # click has printed a script for completion
-            return error.code if isinstance(error.code, int) else 0
+            return error.code if isinstance(error.code, int) else FAILED if error.code else 0
         case SagaError():
             _say(str(error) + _meant(error), error.next_command or _next(error))
             return error.exit_code
         case Refused():
             _say(error.format_message(), error.hint)
         case NoArgsIsHelpError():
-            click.echo(error.format_message(), err=True)
+            _print(error.format_message())
         case click.UsageError():
             _say(_usage(error), f"{error.ctx.command_path if error.ctx else 'saga'} --help")
         case click.ClickException():
@@ -64,10 +65,10 @@ def told(error: BaseException) -> int:
         case click.Abort() | KeyboardInterrupt():
             return CTRL_C
         case BrokenPipeError():
-            _forget_output()  # who read us has gone
+            _forget(sys.stdout)  # who read us has gone
             return FAILED
         case OSError(errno=errno.ENOSPC, filename=None):
-            _forget_output()
+            _forget(sys.stdout)
             _say("no room is left where standard output goes", "free some, or send it elsewhere")
             return FAILED
         case _:
@@ -75,20 +76,34 @@ def told(error: BaseException) -> int:
     return USAGE
 
 
-def _forget_output() -> None:
-    """Let what is left of standard output go nowhere: Python would complain of it once more at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def forget_unsaid() -> None:
+    """Let what standard error did not take go nowhere: Python would end with 120 for it."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        _forget(sys.stderr)
+
+
+def _forget(stream: TextIO) -> None:
+    """Let what is left in *stream* go nowhere: Python would complain of it once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def note(text: str) -> None:
     """Say something beside the data."""
-    click.echo(one_line(text), err=True)
+    _print(one_line(text))
 
 
 def leave_ctrl_c() -> None:
     """Begin a new line where a terminal has written ``^C``."""
     if sys.stderr.isatty():
-        click.echo(err=True)
+        _print("")
+
+
+def _print(text: str) -> None:
+    """Onto standard error. Where it takes nothing, the exit code alone tells how it went, and it stays the true one."""
+    with suppress(OSError):
+        click.echo(text, err=True)
 
 
 def one_line(text: str) -> str:

@@ -13,6 +13,7 @@ from saga_engine.cli import output, people
 from saga_engine.cli.here import Here
 from saga_engine.cli.options import Command, Options
 from saga_engine.cli.people import Column
+from saga_engine.domain.whys.reason import counted
 from saga_engine.runtime.views_operate import FaultView, VerifiedView
 
 FOUND: Final = 6
@@ -62,14 +63,15 @@ def verify(given: Options, runs: tuple[str, ...], anchors: tuple[Path, ...], wri
 
 
 def _told(found: VerifiedView, given: Options) -> RenderableType:
-    looked = f"{found.runs:,} runs and {found.lines:,} lines"
+    looked = f"{counted(found.runs, 'run')} and {counted(found.lines, 'line')}"
     if found.pruned:
-        looked += f", {found.pruned:,} pruned runs"
+        looked += f", {counted(found.pruned, 'pruned run')}"
     if found.anchored:
-        looked += f", {found.anchored:,} runs known by anchors"
+        looked += f", {counted(found.anchored, 'run')} known by anchors"
     if not found.found:
         return people.cell(f"{looked}: nothing is wrong")
     more = [people.cell(f"and {found.more:,} more")] if found.more else []
     total = len(found.found) + found.more
     table = people.table(COLUMNS, found.found, wide=given.format == "wide")
-    return Lines(table, *more, people.cell(f"{looked}: {total:,} things are wrong"))
+    wrong = f"{counted(total, 'thing')} {'is' if total == 1 else 'are'} wrong"
+    return Lines(table, *more, people.cell(f"{looked}: {wrong}"))

@@ -22,6 +22,9 @@ from saga_engine.runtime.views import RunView
 
 T = TypeVar("T")
 Drawn = Callable[[RunView], None]
+Over = Callable[[RunView], int | None]
+Check = Callable[[], None]
+"""Raises what ends a wait before its time; asked between looks, when nothing is held."""
 
 FIRST_LOOK_SECONDS: Final = 0.05
 LOOK_SECONDS: Final = 0.5
@@ -55,14 +58,19 @@ def idle(run: RunView) -> int | None:
     return STILL_WAITING if run.status == "waiting" else stopped(run)
 
 
+def unchecked() -> None:
+    """Nothing ends the wait before its time."""
+
+
 def until_stopped(
-    here: Here, run_id: str, limit: timedelta, drawn: Drawn, over: Callable[[RunView], int | None] = stopped
+    here: Here, run_id: str, limit: timedelta, drawn: Drawn, over: Over = stopped, *, check: Check = unchecked
 ) -> tuple[RunView, int]:
     """Look at the run until it is *over*, or *limit* is; the run then, and the exit code."""
     end = None if limit == FOREVER else time.monotonic() + limit.total_seconds()
     pause = FIRST_LOOK_SECONDS
     while True:
-        run = _got(here, run_id)
+        check()
+        run = _got(here, run_id, check)
         drawn(run)
         code = over(run)
         if code is not None:
@@ -74,7 +82,7 @@ def until_stopped(
         pause = min(pause * 1.5, LOOK_SECONDS)
 
 
-def _got(here: Here, run_id: str) -> RunView:
+def _got(here: Here, run_id: str, check: Check) -> RunView:
     """The run; a store that is away for a while is waited for."""
     end = time.monotonic() + AWAY_SECONDS_MAX
     while True:
@@ -84,6 +92,7 @@ def _got(here: Here, run_id: str) -> RunView:
             if time.monotonic() > end:
                 raise
             time.sleep(LOOK_SECONDS)
+            check()
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Final
 
 import click
@@ -21,9 +22,8 @@ from saga_engine.domain.lengths import spaced
 from saga_engine.runtime.engine import Engine
 from saga_engine.runtime.views import HistoryLine, WhyView
 
-RUNS_MAX: Final = 1_000
-"""So many live runs ``--all`` looks at."""
-
+WATCHED_MAX: Final = 200
+"""So many runs, the newest, are looked at again and again."""
 COLUMNS: Final = (
     Column[WhyView]("RUN", lambda why: why.run, whole=True),
     Column[WhyView]("STATE", lambda why: why.state, whole=True),
@@ -70,7 +70,8 @@ def _list(here: Here, *, watch: bool) -> None:
     given = here.options
 
     def look() -> list[WhyView]:
-        return [here.engine.why(line.id) for line in here.engine.find(live=True, limit=RUNS_MAX).items]
+        lines = islice(here.live(), WATCHED_MAX) if watch else here.live()
+        return [here.engine.why(line.id) for line in lines]
 
     def write(seen: list[WhyView]) -> None:
         output.items(given, "WhyList", WhyView, seen, COLUMNS, empty="no live runs")

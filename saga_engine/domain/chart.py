@@ -1,7 +1,7 @@
 """A saga made ready for decisions: every look-up that ``decide`` needs, by name, built once per saga version."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
@@ -27,15 +27,21 @@ CONVICTED: Final = 2
 """So many, the last of which it had to itself: it runs with nothing beside it."""
 
 
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Bounds of one run, from the settings (SEMANTICS, "Constants")."""
+    """Bounds of one run, from the settings (SEMANTICS, "Constants"), and what it may keep of an error."""
 
     transitions: int = 10_000
     visits: int = VISITS_MAX
     inbox: int = 1_000
     deferred: timedelta = timedelta(days=7)
     crashes: int = 3
+    told: Callable[[BaseException], str] = _told
+    """What a guard has raised, in a line that any store can hold and that shows no secret."""
 
 
 BUDGET: Final = Budget()

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from pydantic import BaseModel
+
 from saga_engine.domain import commands as c
 from saga_engine.domain.chart import Budget, Chart
 from saga_engine.domain.definition.functions import named, takes_facts
@@ -90,6 +92,13 @@ class Draft:
         """Set a task aside for a person."""
         self.emit(c.Park(task.name, Parked(code, text, outcome), task.failures))
 
+    def parse(self, source: str, value: str) -> BaseModel | None:
+        """A stored result of *source*. Raises ``Halted`` (W16): what another program stored may not fit any more."""
+        try:
+            return self.chart.parse(source, value)
+        except ValueError as error:
+            raise Halted("W16", f"what is stored of {source} cannot be read: {self.budget.told(error)}") from error
+
     def choose(self, ways: tuple[Way, ...], subject: object) -> Way | None:
         """The first way whose guard agrees. Raises ``Halted`` (W16) with the guard's name and error."""
         for way in ways:
@@ -100,5 +109,5 @@ class Draft:
     def _asks(self, guard: Callable[..., bool], subject: object) -> bool:
         try:
             return bool(guard(subject, self.chart.facts(self.run)) if takes_facts(guard) else guard(subject))
-        except Exception as error:
-            raise Halted("W16", f"guard {named(guard)} raised {type(error).__name__}: {error}") from error
+        except (Exception, SystemExit) as error:  # whatever it raises: the run waits for a person, and goes on here
+            raise Halted("W16", f"guard {named(guard)} raised {self.budget.told(error)}") from error

@@ -37,7 +37,7 @@ class ActionFailed(Told):
     final: bool = False
     park: ParkCode | None = None
     busy: bool = False
-    """The target was locked by somebody else: back off, nothing is counted (W12)."""
+    """The target was locked by somebody else: back off, nothing is counted (W04)."""
 
 
 class AttemptTimedOut(Told):

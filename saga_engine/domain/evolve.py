@@ -69,6 +69,7 @@ def _open(run: Snapshot, _: c.OpenState) -> None:
 def _turn_back(run: Snapshot, turn: c.BeginRollback) -> None:
     put(run, "cancelling", run.cancelling or turn.cancelling)
     put(run, "rollback_to", turn.to)
+    put(run, "rollback_floor", max((x.position for x in run.undo if x.state == turn.to and x.is_left), default=0))
 
 
 def _pause(run: Snapshot, _: c.Pause) -> None:

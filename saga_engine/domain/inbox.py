@@ -2,8 +2,6 @@
 
 from datetime import datetime
 
-from pydantic import BaseModel
-
 from saga_engine import errors
 from saga_engine.domain import attempts, moving
 from saga_engine.domain import commands as c
@@ -95,7 +93,7 @@ def _try(draft: Draft, event: e.EventReceived) -> bool:
 
 def _way(draft: Draft, name: str, payload: str, *, forced: bool = False) -> Way | str | None:
     """The edge that takes the event, or "then" where the state waits for it. Raises ``Halted`` (W14, W16)."""
-    subject = _parsed(draft, name, payload)
+    subject = draft.parse(f"event:{name}", payload)
     way = draft.choose(draft.chart.ways(draft.run.state, f"event:{name}"), subject)
     spent = moving.over_budget(draft, way.target) if way and not forced else ""
     if spent:
@@ -118,11 +116,7 @@ def _go(draft: Draft, way: Way | str, name: str, payload: str) -> None:
         moving.move(draft, way.target, f"event:{name}")
         return
     task = next(task for task in draft.run.tasks if task.kind == "wait")
-    moving.take(draft, "then", _parsed(draft, name, payload), task)
-
-
-def _parsed(draft: Draft, name: str, payload: str) -> BaseModel | None:
-    return draft.chart.parse(f"event:{name}", payload)
+    moving.take(draft, "then", draft.parse(f"event:{name}", payload), task)
 
 
 def _park(draft: Draft, number: int, halted: Halted) -> None:
@@ -137,10 +131,10 @@ def forget_timers(draft: Draft, number: int) -> list[Task]:
 
 
 def _arrived(draft: Draft, event: WaitingEvent) -> datetime:
-    """Its time to live began when it arrived."""
+    """Its time to live began when it arrived, never later than now: it may have been another length then."""
     ends_at = next(task.due_at for task in forget_timers(draft, event.number))
     assert ends_at is not None, "timers run while the run is not paused"
-    return ends_at - draft.budget.deferred
+    return min(ends_at - draft.budget.deferred, draft.now)
 
 
 def _unhandled(draft: Draft, event: e.EventReceived) -> None:

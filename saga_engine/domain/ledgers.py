@@ -12,8 +12,9 @@ from typing import Final, Literal, TypeAlias
 from saga_engine.domain.snapshot import Snapshot, Task, UndoEntry
 
 Verdict: TypeAlias = Literal["in step", "ahead", "behind", "unknown", "set aside", "lost"]
-Mend: TypeAlias = Literal["", "raise", "aside", "close"]
-"""raise: count the task's attempts on · aside: keep the row for its state · close: nothing of it is in effect."""
+Mend: TypeAlias = Literal["", "raise", "aside", "close", "free", "touch"]
+"""raise: count the task's attempts on · aside: keep the row for its state · close: nothing of it is in effect · free:
+the same, and its name is another step's now · touch: note that the step was there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,9 @@ def judge(run: Snapshot, seen: Seen) -> Judgement:
         return _unknown(run, seen)
     if entry.status in ("undone", "dropped"):
         return _after(seen)
-    undo = next((task for task in run.tasks if task.kind == "undo" and task.about == entry.position), None)
+    undo = _undo_of(run, entry)
+    if entry.status == "skipped" and undo is None:
+        return IN_STEP  # a person has taken over what is left of it
     task = run.task(seen.task)
     if seen.status == "open":
         return IN_STEP if task is None else _forward(task, seen)
@@ -63,13 +66,31 @@ def judge(run: Snapshot, seen: Seen) -> Judgement:
     return Judgement("ahead", text, next="saga rollback {run}")
 
 
+def untouched(run: Snapshot, seen: Seen, meaning: Judgement) -> Judgement:
+    """The same of a step that is known here, but not that it has been there: an undo would not go there."""
+    entry = run.entry(seen.task)
+    if meaning is not IN_STEP or entry is None or entry.status not in ("started", "done", "sealed"):
+        return meaning
+    text = f"{_what(seen)} has been there after the backup, {seen.parts} parts are in effect"
+    return Judgement("ahead", text, "touch", seen.task)
+
+
 def missing(run: Snapshot, task: str) -> Judgement:
     """The store knows that a step has touched a target, and the ledger has no row of it."""
     entry = run.entry(task)
     if entry is None or entry.status not in ("done", "sealed"):
         return IN_STEP  # it was killed before it wrote
     text = f"{_step(entry)} is done by the store, and the ledger knows nothing of it: the target is the older one"
-    return Judgement("behind", text, next="saga resolve {run} --done --evidence …")
+    return Judgement("behind", text, next=_gone(run, entry))
+
+
+def _gone(run: Snapshot, entry: UndoEntry) -> str:
+    """What the run takes where the target cannot be restored; where nothing, how to see what is to be done again."""
+    undo = _undo_of(run, entry)
+    if undo is not None and undo.parked is not None:
+        return "saga resolve {run} --done --evidence …"
+    turns_back = entry.status == "done" and not run.ended and all(task.kind != "undo" for task in run.tasks)
+    return "saga rollback {run}" if turns_back else "saga history {run}"
 
 
 def _forward(task: Task, seen: Seen) -> Judgement:
@@ -95,11 +116,12 @@ def _after(seen: Seen) -> Judgement:
 
 def _unknown(run: Snapshot, seen: Seen) -> Judgement:
     """Begun after the backup, under a name that this store has not given, or has given to another step since."""
-    if seen.status == "undone":
+    in_use = run.entry(seen.task) is not None and seen.step is not None
+    if seen.status == "undone" and not in_use:
         return Judgement("in step", f"{_what(seen)} was begun and undone after the backup: nothing of it is left")
     if not seen.parts:
         text = f"{_what(seen)} was begun after the backup; nothing of it is in effect"
-        return Judgement("unknown", text, "close", seen.task, seen.undo_token + 1)
+        return Judgement("unknown", text, "free" if in_use else "close", seen.task, seen.undo_token + 1)
     text = f"{_what(seen)} has {seen.parts} parts in effect, and this store has not heard of it"
     if seen.step is None or _was_done_again(run, seen):
         return Judgement("unknown", text, next=f"saga reconcile {{run}} --settled {seen.task}")
@@ -118,6 +140,10 @@ def _aside(run: Snapshot, seen: Seen) -> Judgement:
         text = f"{_what(seen)} has {seen.parts} parts in effect, and the run does not come there any more"
         return Judgement("unknown", text, next=f"saga reconcile {{run}} --settled {seen.task}")
     return Judgement("set aside", text)
+
+
+def _undo_of(run: Snapshot, entry: UndoEntry) -> Task | None:
+    return next((task for task in run.tasks if task.kind == "undo" and task.about == entry.position), None)
 
 
 def _step(entry: UndoEntry) -> str:

@@ -8,7 +8,7 @@ from saga_engine.domain import attempts, inbox, moving
 from saga_engine.domain import commands as c
 from saga_engine.domain import events as e
 from saga_engine.domain.chart import source_of
-from saga_engine.domain.draft import Draft
+from saga_engine.domain.draft import Draft, Halted
 from saga_engine.domain.snapshot import ACTIONS, Task
 from saga_engine.domain.values import ENDINGS
 
@@ -138,7 +138,11 @@ def _due(draft: Draft, task: Task) -> datetime | None:
 def _choose_again(draft: Draft, task: Task) -> None:
     """The outcome was kept: ask for its way once more, past a spent budget."""
     assert task.parked is not None, "only a parked task has an outcome to take again"
-    subject = _subject(draft, task) if task.parked.outcome == "then" else None
+    try:
+        subject = _subject(draft, task) if task.parked.outcome == "then" else None
+    except Halted as halted:
+        draft.park(task, halted.code, str(halted), task.parked.outcome)
+        return
     moving.take(draft, task.parked.outcome, subject, task, at=task.state, forced=True)
 
 
@@ -146,7 +150,7 @@ def _subject(draft: Draft, task: Task) -> object:
     source = source_of(draft.chart, task.state)
     stored = [r for r in draft.run.results if (r.state, r.visit, r.source) == (task.state, task.visit, source)]
     # A step that a person skipped has no result: its guards were asked about None, and are again.
-    return draft.chart.parse(source, stored[-1].value) if stored else None
+    return draft.parse(source, stored[-1].value) if stored else None
 
 
 def _without(draft: Draft, task: Task) -> None:

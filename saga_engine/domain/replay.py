@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
+from saga_engine.domain import commands as c
 from saga_engine.domain import line as texts
 from saga_engine.domain.events import RunStarted
 from saga_engine.domain.evolve import evolve, settled
@@ -23,6 +24,7 @@ PLAIN = (
     "paused",
     "cancelling",
     "rollback_to",
+    "rollback_floor",
     "visits",
 )
 """Fields of the run's row that are told with their values."""
@@ -40,6 +42,8 @@ class Replay:
         self.entered_at: datetime | None = None
         self.updated_at: datetime | None = None
         self.ended_at: datetime | None = None
+        self.paused: tuple[str | None, str | None] = (None, None)
+        """Who holds the run, and why."""
 
     def line(self, at: datetime, event: str, commands: str) -> str:
         """Let one more line happen; the text says why it cannot have, and is empty where it can."""
@@ -58,6 +62,8 @@ class Replay:
         before = self.run
         for command in decided:
             self.run = evolve(self.run, command)
+            if isinstance(command, c.Pause | c.Resume):
+                self.paused = (command.actor, command.reason) if isinstance(command, c.Pause) else (None, None)
         self.run = settled(self.run)
         self._times(before, at)
         return ""
@@ -84,7 +90,7 @@ def differences(told: Snapshot, stored: Snapshot) -> Iterator[str]:
             yield f"{_first(ours, theirs)} of {len(ours)} rows of its {name} is not what the journal says"
     if _gate(told) != _gate(stored):
         yield "its open approval, or a verdict on it, is not what the journal says"
-    ours, theirs = _tasks(told), _tasks(stored)
+    ours, theirs = _tasks(told, stored), _tasks(stored, stored)
     if ours != theirs:
         names = sorted({name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)})
         yield f"its open task {names[0]} is not what the journal says"
@@ -103,9 +109,13 @@ def _gate(run: Snapshot) -> object:
     return replace(run.gate, votes=()), sorted(run.gate.votes, key=lambda vote: vote.actor)
 
 
-def _tasks(run: Snapshot) -> dict[str, Task]:
-    """The open tasks without what claims and the freeing of dead workers' tasks change."""
+def _tasks(run: Snapshot, stored: Snapshot) -> dict[str, Task]:
+    """The open tasks without what claims and the freeing of dead workers' tasks change.
+
+    Of one that nobody has ever claimed that is nothing: its times are told, too.
+    """
+    untouched = {task.name for task in stored.tasks if task.attempt == 0}
+    plain = [replace(task, attempt=0, leased_by=None, lost_by=None, lost_dead=False) for task in run.tasks]
     return {
-        task.name: replace(task, attempt=0, leased_by=None, lost_by=None, lost_dead=False, due_at=None, resumes_at=None)
-        for task in run.tasks
+        task.name: task if task.name in untouched else replace(task, due_at=None, resumes_at=None) for task in plain
     }

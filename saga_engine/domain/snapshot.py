@@ -86,6 +86,11 @@ class UndoEntry(Value):
     revision: int
     status: UndoStatus = "started"
 
+    @property
+    def is_left(self) -> bool:
+        """True while a rollback would undo it: its step is in effect, or may be."""
+        return self.status in ("started", "done")
+
 
 class WaitingEvent(Value):
     """An accepted event that no state has taken yet. *number* is its revision: the order of arrival."""
@@ -143,6 +148,8 @@ class Snapshot(Value):
     """A cancel began the rollback: the final status is ``cancelled``."""
     rollback_to: str = ""
     """The state at which a rollback stops and goes forward again."""
+    rollback_floor: int = 0
+    """Its entry on the undo stack, the last that this rollback undoes; 0 where it goes to the bottom."""
     visits: Mapping[str, int] = {}  # a new one for each
     tasks: tuple[Task, ...] = ()
     results: tuple[Result, ...] = ()

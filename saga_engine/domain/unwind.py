@@ -25,14 +25,8 @@ def next_undo(draft: Draft) -> None:
 
 def last_started(run: Snapshot) -> UndoEntry | None:
     """The entry that a rollback undoes next."""
-    floor = floor_of(run)
-    left = [entry for entry in run.undo if entry.status in ("started", "done") and entry.position >= floor]
+    left = [entry for entry in run.undo if entry.is_left and entry.position >= run.rollback_floor]
     return max(left, key=lambda entry: entry.position, default=None)
-
-
-def floor_of(run: Snapshot) -> int:
-    """The position at which this rollback stops: the last visit of the state it goes back to, else the bottom."""
-    return max((entry.position for entry in run.undo if entry.state == run.rollback_to), default=0)
 
 
 def cancel(draft: Draft) -> str:
@@ -92,7 +86,7 @@ def undoable(draft: Draft) -> list[str]:
     return [
         entry.state
         for entry in draft.run.undo
-        if entry.status in ("started", "done") and draft.chart.run_of(entry.state).undo and _begun(draft, entry)
+        if entry.is_left and draft.chart.run_of(entry.state).undo and _begun(draft, entry)
     ]
 
 
@@ -109,7 +103,7 @@ def _turn(draft: Draft) -> None:
         way = draft.chart.ways(draft.run.state, "then")[0]
         moving.move(draft, way.target, "then")
         return
-    floor = next(entry for entry in draft.run.undo if entry.position == floor_of(draft.run))
+    floor = next(entry for entry in draft.run.undo if entry.position == draft.run.rollback_floor)
     draft.emit(c.ForgetResults(floor.revision), c.BeginRollback())
     moving.move(draft, to, "rollback")
 
@@ -146,7 +140,7 @@ def _refuse_past_pivot(draft: Draft, *, unapplied: bool) -> None:
 
 
 def _refuse_target(run: Snapshot, to: str) -> None:
-    stops = [entry.state for entry in run.undo if entry.status in ("started", "done")]
+    stops = [entry.state for entry in run.undo if entry.is_left]
     if to not in stops:
         reachable = ", ".join(dict.fromkeys(stops)) or "none"
         raise errors.Conflict(f"the run cannot go back to {to}; it can to: {reachable}")

@@ -49,6 +49,16 @@ class StoreDamaged(StoreError):
     hint = "saga doctor"
 
 
+class StoreChanged(StoreError):
+    """The store {url} has another schema than this program began with: {reason}. Start it again."""
+
+    hint = "saga doctor"
+
+
+class StoreInUse(StoreError):
+    """The store cannot be upgraded under {workers}: {names}. Stop them; one that was killed counts until its lease ends."""
+
+
 class StoreReplaced(StoreError):
     """The file of the store {url} was removed or replaced while it was open. Nothing was written: start again."""
 

@@ -74,6 +74,13 @@ class Database(ABC):
     def begin(self, db: Connection, label: str) -> None:
         """Begin a transaction that will write, and name its session."""
 
+    def reading_committed(self, engine: Engine) -> Engine:
+        """The same target, in whose transactions each statement sees what is committed by then.
+
+        Whoever reads after having waited for a lock needs it, whatever level the user's database has by default.
+        """
+        return engine
+
     @abstractmethod
     def watches_transaction(self, db: Connection) -> AbstractContextManager[None]:
         """Raise ``Ended``, at the latest at the end of the block, if the driver was told to end the transaction.

@@ -110,6 +110,12 @@ def require_open(db: Connection, key: Key) -> None:
         raise Superseded(f"{key.task}: attempt {head.token} has taken over from attempt {key.token}")
 
 
+def undo_token(db: Connection, key: Key) -> int:
+    """The newest attempt of the step's undo; 0 while attempts of the step may write, or open it. Nothing is locked."""
+    head = execute(db, READ, of_store=key.store, of_task=key.task).one_or_none()
+    return 0 if head is None else int(head.undo_token)
+
+
 def raise_undo_token(db: Connection, key: Key) -> None:
     """Make the undo's attempt the newest one, and end all writing of the step, though it may never have begun."""
     raising = RAISE_UNDO_TOKEN[db.dialect.name]

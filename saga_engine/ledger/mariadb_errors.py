@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from saga_engine.ledger.database import Trouble
 
 NO_SAVEPOINT: Final = 1305
-QUOTES_VALUES: Final = (1062, 1064, 1291, 1292, 1366, 1367, 1411, 1525, 1526, 1586, 1690)
+QUOTES_VALUES: Final = (1062, 1064, 1291, 1292, 1300, 1366, 1367, 1411, 1525, 1526, 1557, 1586, 1690, 1761)
 """Of these the message holds what a row, or the statement, holds."""
 QUOTED: Final = re.compile(r"'.*'(?= for )|'.*'?|\b\d.*", re.DOTALL)
 """A value, that may hold quotes itself, up to the words that name its column; or all that follows."""

@@ -23,6 +23,7 @@ ASKED: Final = {
     "SELECT": "EXPLAIN SELECT * FROM {}",
     "INSERT": "EXPLAIN INSERT INTO {} (token) VALUES (0)",
     "UPDATE": "EXPLAIN UPDATE {} SET token = 0 WHERE FALSE",
+    "DELETE": "EXPLAIN DELETE FROM {} WHERE FALSE",
 }
 IDENTITY_TABLE: Final = "saga_ledger"
 WILDCARDS: Final[dict[str, str]] = {"_": ".", "%": ".*"}

@@ -120,6 +120,10 @@ class Postgresql(Database):
         """Begin; the first statement sets application_name and durable commits for this transaction."""
         db.execute(BEGIN, {"label": f"saga {label}"[:LABEL_CHARS_MAX]})
 
+    def reading_committed(self, engine: Engine) -> Engine:
+        """At this level, which need not be the user's default."""
+        return engine.execution_options(isolation_level="READ COMMITTED")
+
     @contextmanager
     def watches_transaction(self, db: Connection) -> Iterator[None]:
         """Find out from the server: it gives each transaction one id, and its savepoints none of their own.
@@ -170,7 +174,7 @@ class Postgresql(Database):
         missing += _not_granted(db, {f"{r} on schema {SCHEMA}": func.has_schema_privilege(SCHEMA, r) for r in rights})
         if there and not missing:  # without USAGE the server does not even tell
             for table in there:
-                rights = ["SELECT"] if table == IDENTITY_TABLE else ["SELECT", "INSERT", "UPDATE"]
+                rights = ["SELECT"] if table == IDENTITY_TABLE else ["SELECT", "INSERT", "UPDATE", "DELETE"]
                 name = f"{SCHEMA}.{table}"
                 missing += _not_granted(db, {f"{r} on {name}": func.has_table_privilege(name, r) for r in rights})
         return missing

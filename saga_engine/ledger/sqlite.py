@@ -19,6 +19,10 @@ BEGIN: Final = "saga_begin"
 """Execution option: how a transaction of this connection begins. Reading takes no lock, an effect takes it first."""
 SYNCHRONOUS_FULL: Final = 2
 LOCKED: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+REFUSED: Final = "that was refused, and nothing was kept"
+ROLLED_BACK: Final = (
+    "SQLite had rolled it back by itself after an error; what followed was refused, and nothing was kept"
+)
 PRIMARY_CODE: Final = 0xFF
 """The lower byte of an extended result code."""
 
@@ -59,31 +63,40 @@ class Sqlite(Database):
     def watches_transaction(self, db: Connection) -> Iterator[None]:
         """Let SQLite itself refuse every BEGIN, COMMIT and ROLLBACK, whoever says it; savepoints are free.
 
-        Some errors make SQLite roll back by itself (disk full, ON CONFLICT ROLLBACK); from then on every statement
-        would be committed alone.
+        Some errors make SQLite roll back by itself (disk full, RAISE(ROLLBACK)); from then on every statement would be
+        committed alone, so none is let through. One that the driver has prepared before, and repeats behind
+        SQLAlchemy's back, is found out afterwards.
         """
         driver: sqlite3.Connection = db.connection.driver_connection  # type: ignore[assignment]  # typed Any | None
-        refused = False
+        refused = ""
 
         def authorize(action: int, *_details: str | None) -> int:
             nonlocal refused
-            if action != sqlite3.SQLITE_TRANSACTION:
+            if action != sqlite3.SQLITE_TRANSACTION and driver.in_transaction:
                 return sqlite3.SQLITE_OK
-            refused = True
+            refused = refused or (REFUSED if driver.in_transaction else ROLLED_BACK)
             return sqlite3.SQLITE_DENY
 
+        def check(*_: object) -> None:
+            nonlocal refused
+            if not driver.in_transaction:
+                refused = refused or ROLLED_BACK
+                raise Ended(refused)
+
         driver.set_authorizer(authorize)
+        event.listen(db, "before_cursor_execute", check)
         try:
             yield
         except Exception as error:
             if refused:
-                raise Ended from error
+                raise Ended(refused) from error
             raise
         finally:
+            event.remove(db, "before_cursor_execute", check)
             with suppress(sqlite3.ProgrammingError):  # the work has closed it
                 driver.set_authorizer(None)
         if refused:
-            raise Ended
+            raise Ended(refused)
         if not db.closed and not driver.in_transaction:
             raise Ended("what it wrote after that was committed piece by piece")
 

@@ -114,7 +114,7 @@ def take_over(db: Connection, key: Key, known: Collection[str]) -> None:
     for row in execute(db, LIVE, **_range(key.store, _run(key.task))).all():
         if _is_for(db, row.task, key):
             _rename(db, key.store, row.task, key.task, key.token)
-        elif row.task not in known and not _is_aside(row.task):
+        elif _is_anothers(row, key) or (row.task not in known and not _is_aside(row.task)):
             raise _ahead(row)
 
 
@@ -123,7 +123,7 @@ def refuse(db: Connection, key: Key, known: Collection[str]) -> None:
     for row in execute(db, LIVE, **_range(key.store, _run(key.task))).all():
         if _is_for(db, row.task, key):
             _rename(db, key.store, row.task, key.task, None)
-        elif row.task not in known:
+        elif _is_anothers(row, key) or row.task not in known:
             raise _ahead(row)
 
 
@@ -164,6 +164,11 @@ def _is_for(db: Connection, task: str, key: Key) -> bool:
     if task != _aside(key.task, key.step):
         return False
     return execute(db, EXISTS, of_store=key.store, of_task=key.task).first() is None
+
+
+def _is_anothers(row: Any, key: Key) -> bool:  # noqa: ANN401  a row of LIVE
+    """Whether it has the name of *key* and is of another step: a restored store gave the name a second time."""
+    return row.task == key.task and key.step is not None and row.step not in (None, key.step)
 
 
 def _is_aside(task: str) -> bool:

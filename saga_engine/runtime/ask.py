@@ -4,36 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
 from pydantic import BaseModel
 
 from saga_engine import errors
 from saga_engine.domain import commands as c
 from saga_engine.domain import events as e
-from saga_engine.domain import unwind
 from saga_engine.domain.chart import Chart
+from saga_engine.domain.decide import decide
 from saga_engine.domain.definition.functions import named
-from saga_engine.domain.definition.table import Run
+from saga_engine.domain.definition.table import Run, Undo
 from saga_engine.domain.definition.values import Event
 from saga_engine.domain.draft import Decision
 from saga_engine.domain.frozen import replace
-from saga_engine.domain.snapshot import Snapshot, Task, UndoEntry
+from saga_engine.domain.snapshot import Snapshot, UndoEntry
 from saga_engine.domain.whys.people import payload
-from saga_engine.ledger.heads import Key
-from saga_engine.ledger.undo import applied
-from saga_engine.ledger.void import void
+from saga_engine.runtime import closing
 from saga_engine.runtime.deliver import Door, Found
 from saga_engine.runtime.payload import as_json, refuse_unstorable, usable_key, validated
 from saga_engine.runtime.targets import Targets
 from saga_engine.runtime.views import Reply
 from saga_engine.runtime.views_operate import PlannedUndo, RollbackPlan
-from saga_engine.store import inspect, runs, trouble
-from saga_engine.store.connect import reading
-
-if TYPE_CHECKING:
-    import sqlalchemy as sa
+from saga_engine.store import trouble
+from saga_engine.store.runs import EventKey
 
 RACES_MAX = 3
 """How often a send that lost the race for its event key looks again: the winner's row is there then."""
@@ -57,14 +52,14 @@ class Sender:
 
 def send(door: Door, run: str, event: Event[Any] | str, given: BaseModel | Mapping[str, Any], sender: Sender) -> Reply:
     """Validate the payload and deliver the event; one whose event key is known is answered, not delivered."""
-    dedup_key, tries = sender.dedup_key, 1
+    dedup_key, tries, key = sender.dedup_key, 1, None
     if dedup_key is not None:
         usable_key(dedup_key, "event key")
-        tries = RACES_MAX
+        tries, key = RACES_MAX, EventKey(sender.source, dedup_key)
     for _ in range(tries):
-        found, known = reading(door.store, partial(_looked, door, run, sender))
+        found = door.find(run, key)
         received = _received(door, found, event, given, sender)
-        if known:
+        if found.arrived:
             note = f"an event with the key {dedup_key} has arrived already"
             return reply(found, Decision((), found.run, note))
         try:
@@ -73,13 +68,6 @@ def send(door: Door, run: str, event: Event[Any] | str, given: BaseModel | Mappi
             if dedup_key is None:
                 raise
     raise errors.Conflict(f"the event key {dedup_key} is being used by another sender; send it again")
-
-
-def _looked(door: Door, run: str, sender: Sender, db: sa.Connection) -> tuple[Found, bool]:
-    """The run, and whether it knows the event key already."""
-    found = door.find_in(db, run)
-    key = sender.dedup_key
-    return found, key is not None and inspect.event_known(db, found.run.run_id, sender.source, key)
 
 
 def _received(
@@ -104,25 +92,33 @@ def _received(
 def rollback(door: Door, targets: Targets, run: str, asked: e.RollbackRequested) -> Reply:
     """Roll back. From a parked pivot this first proves, in the target, that the pivot took no effect."""
     found = door.find(run)
-    before = found.run
+    before, chart = found.run, found.chart
     if asked.to is not None:
-        known_state(found.chart, asked.to)
-    proved = replace(asked, unapplied=_pivot_unapplied(door, targets, before))
-    return reply(found, door.deliver(before.run_id, proved))
+        known_state(chart, asked.to)
+    pivot = closing.parked_pivot(chart, before)
+    if pivot is None:
+        return reply(found, door.deliver(before.run_id, asked, found))
+    _refuse_before_closing(door, replace(asked, unapplied=True), found)
+    proved = replace(asked, unapplied=closing.pivot_unapplied(door, targets, before, pivot))
+    return reply(found, _of_what_was_seen(door, found, proved))
 
 
-def plan(door: Door, run: str, to: str | None, actor: str) -> RollbackPlan:
-    """What a rollback would undo now, in order. Decides as ``rollback`` does, and records nothing."""
+def plan(door: Door, targets: Targets, run: str, asked: e.RollbackRequested) -> RollbackPlan:
+    """What a rollback would undo now, in order. Decides as ``rollback`` does, and closes and records nothing."""
     found = door.find(run)
     before, chart = found.run, found.chart
-    if to is not None:
-        known_state(chart, to)
-    decision = door.would(e.RollbackRequested(actor, to), found)
+    if asked.to is not None:
+        known_state(chart, asked.to)
+    pivot = closing.parked_pivot(chart, before)
+    unapplied = pivot is not None and closing.nothing_applied(door, targets, before, pivot)
+    decision = door.would(replace(asked, unapplied=unapplied), found)
     after = decision.after
     # With nothing to undo the same decision goes through the rolling-back state and out of it.
     via = next((command.target for command in decision.commands if isinstance(command, c.Move)), after.state)
-    floor = unwind.floor_of(after)
-    left = [entry for entry in after.undo if entry.status in ("started", "done") and entry.position >= floor]
+    left = [entry for entry in before.undo if entry.is_left]
+    floor = max((x.position for x in left if x.state == asked.to), default=0) if asked.to else after.rollback_floor
+    never = {entry.position for entry in after.undo if entry.status == "dropped"}
+    undone = [entry for entry in reversed(left) if entry.position >= floor and entry.position not in never]
     return RollbackPlan(
         run_id=before.run_id,
         run=found.name,
@@ -130,19 +126,18 @@ def plan(door: Door, run: str, to: str | None, actor: str) -> RollbackPlan:
         state=before.state,
         via=via,
         ends_in=after.rollback_to or (chart.ways(via, "then")[0].target if via == after.state else after.state),
-        steps=tuple(_planned(chart, entry) for entry in reversed(left)),
+        steps=tuple(_planned(entry, undo) for entry in undone if (undo := chart.run_of(entry.state).undo)),
         note=decision.note,
     )
 
 
-def _planned(chart: Chart, entry: UndoEntry) -> PlannedUndo:
-    undo = chart.run_of(entry.state).undo
+def _planned(entry: UndoEntry, undo: Undo) -> PlannedUndo:
     return PlannedUndo(
         position=entry.position,
         state=entry.state,
         visit=entry.visit,
         outcome="done" if entry.status == "done" else "in doubt",
-        undo=named(undo.work) if undo else "",
+        undo=named(undo.work),
     )
 
 
@@ -152,8 +147,20 @@ def known_state(chart: Chart, state: str) -> None:
         raise errors.StateNotFound(saga=chart.name, state=state, states=", ".join(chart.rows))
 
 
-def resolve(door: Door, run: str, found: e.Resolved, result: Mapping[str, Any] | None) -> Reply:
-    """Say what a parked step really did; its result is validated like one that came back."""
+def skip(door: Door, targets: Targets, run: str, asked: e.SkipRequested, *, dry_run: bool) -> Reply:
+    """Go on without what is parked. What an undo leaves in effect is closed first: nothing is added to it."""
+    found = door.find(run)
+    decision = door.would(asked, found)
+    if dry_run:
+        return reply(found, decision)
+    _refuse_before_closing(door, asked, found)
+    closed = closing.close_skipped(door, targets, found.run)
+    decision = _of_what_was_seen(door, found, asked)
+    return reply(found, _with(decision, closed.note))
+
+
+def resolve(door: Door, targets: Targets, run: str, found: e.Resolved, result: Mapping[str, Any] | None) -> Reply:
+    """Say what a parked step or undo really did; a result is validated like one that came back."""
     read = door.find(run)
     before, chart = read.run, read.chart
     parked = next((task for task in before.tasks if task.parked and task.kind == "step"), None)
@@ -163,7 +170,38 @@ def resolve(door: Door, run: str, found: e.Resolved, result: Mapping[str, Any] |
         refusal = f"{chart.name}: say what came of the step as its result {activity.result.__name__}"
         given = validated(activity.result, result or {}, refusal)
         value = as_json(given, f"the result of {named(activity.work)}", door.limits.result_bytes_max)
-    return reply(read, door.deliver(before.run_id, replace(found, value=value), read))
+    found = replace(found, value=value)
+    _refuse_before_closing(door, found, read)
+    closed = closing.close_done(door, targets, before) if found.done else closing.Closed()
+    decision = _of_what_was_seen(door, read, found)
+    return reply(read, _with(_with(decision, closed.note), closing.settle(targets, before, closed)))
+
+
+def _refuse_before_closing(door: Door, asked: e.Request, found: Found) -> None:
+    """Nothing is closed for a word that would be refused: there would be no way forward behind it."""
+    refuse_unstorable(asked)
+    door.would(asked, found)
+
+
+def _of_what_was_seen(door: Door, found: Found, asked: e.Request) -> Decision:
+    """Record what a person says of what is parked: by now something else may be."""
+    seen = _parked(found.run)
+
+    def ask(chart: Chart, run: Snapshot, now: datetime) -> Decision:
+        if _parked(run) != seen:
+            raise errors.Conflict("the run has moved meanwhile; look again", run=run.run_id)
+        return decide(chart, run, asked, now, door.budget)
+
+    return door.decided(found.run.run_id, asked, ask, found)
+
+
+def _parked(run: Snapshot) -> set[tuple[str, int]]:
+    """The attempts that wait for a person."""
+    return {(task.name, task.attempt) for task in run.tasks if task.parked}
+
+
+def _with(decision: Decision, note: str) -> Decision:
+    return Decision(decision.commands, decision.after, "; ".join(filter(None, (decision.note, note))))
 
 
 def reply(found: Found, decision: Decision) -> Reply:
@@ -186,25 +224,3 @@ def _noted(decision: Decision, dedup_key: str | None) -> Decision:
     """Without an event key a repeated send counts again, and the reply says so."""
     note = "" if dedup_key is not None else "sent without an event key: sending it again would count again"
     return Decision(decision.commands, decision.after, note)
-
-
-def _known(door: Door, run_id: str, source: str, dedup_key: str) -> bool:
-    return reading(door.store, lambda db: inspect.event_known(db, run_id, source, dedup_key))
-
-
-def _pivot_unapplied(door: Door, targets: Targets, run: Snapshot) -> bool:
-    """Close a parked effect step's heads where nothing was applied: from then on it cannot take effect any more."""
-    parked = next((task for task in run.tasks if task.kind == "step" and task.parked), None)
-    if parked is None or not _is_effect_pivot(door, run, parked):
-        return False
-    touched = reading(door.store, lambda db: runs.ledgers(db, run.run_id)).get(parked.name, {})
-    store = door.store_uuid()
-    keys = {name: Key(store, parked.name, parked.attempt, ledger) for name, ledger in touched.items()}
-    if any(applied(targets.engine(name), key, 1) for name, key in keys.items()):
-        return False  # looked at everywhere first: a head that is closed here could not go forward there
-    return all([void(targets.engine(name), key) for name, key in keys.items()])  # noqa: C419  every head is closed
-
-
-def _is_effect_pivot(door: Door, run: Snapshot, task: Task) -> bool:
-    step = door.chart(run).run_of(task.state)
-    return step.safety == "pivot" and step.promise == "effect"

@@ -1,6 +1,7 @@
 """``saga check``: the rules of the domain over the user's files, and what only files and the store can tell."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
@@ -13,9 +14,10 @@ from saga_engine.domain.checks.rules import RULES
 from saga_engine.domain.definition.saga import Saga
 from saga_engine.domain.graph import Graph
 from saga_engine.domain.whys.reason import counted
-from saga_engine.runtime.deliver import Door
+from saga_engine.runtime.opening import opened
 from saga_engine.runtime.registry import Registry, modules, sagas_of
 from saga_engine.runtime.views import CheckedView, FoundView
+from saga_engine.settings import Settings
 from saga_engine.store import inspect
 
 LOAD: Final = "SG000"
@@ -39,8 +41,8 @@ version; the old one stays loaded until its last run has ended.""",
 """Title and text of the rules that the domain cannot know: about files, and about the store."""
 
 
-def check(paths: Iterable[Path], roles: Mapping[str, Sequence[str]]) -> CheckedView:
-    """Look at every saga in files and folders; *roles* are those of the settings."""
+def check(paths: Iterable[Path], roles: Mapping[str, Sequence[str]]) -> tuple[CheckedView, Registry]:
+    """Look at every saga in files and folders; *roles* are those of the settings. Gives the sagas too."""
     found: list[FoundView] = []
     seen: list[Saga[Any, Any]] = []
     registry = Registry()
@@ -52,19 +54,23 @@ def check(paths: Iterable[Path], roles: Mapping[str, Sequence[str]]) -> CheckedV
             seen += sagas_of(module)
             found += _in_module(registry, file, module, roles)
     graphs = [Graph(saga) for saga in seen]
-    return CheckedView(
+    view = CheckedView(
         found=tuple(found),
         sagas=len(seen),
         states=sum(len(graph.names) for graph in graphs),
         ways=sum(len(ways) for graph in graphs for ways in graph.ways.values()),
     )
+    return view, registry
 
 
-def against_store(door: Door) -> list[FoundView]:
-    """Live runs whose definition is not among those that are loaded here (SG060)."""
-    with door.store.read() as db:
+def against_store(settings: Settings, checked: Registry) -> list[FoundView]:
+    """Live runs whose definition is not among those that were *checked* (SG060).
+
+    Not those of the settings: what is checked may be what will be put there next.
+    """
+    with closing(opened(settings, create=False)) as store, store.read() as db:
         pinned = inspect.pinned(db)
-    loaded = {(chart.name, chart.version): chart for chart in door.registry}
+    loaded = {(chart.name, chart.version): chart for chart in checked}
     charts = [(row, loaded.get((row.saga, row.version))) for row in pinned]
     return [_pinned(row, chart) for row, chart in charts if chart is None or chart.digest != row.digest]
 

@@ -15,6 +15,7 @@ from saga_engine import errors
 from saga_engine.domain.snapshot import Snapshot, Task
 from saga_engine.runtime.incarnation import Incarnation
 from saga_engine.runtime.keeper import FREED_AT_ONCE, Keeper
+from saga_engine.runtime.solitude import Solitude
 from saga_engine.settings import Limits
 from saga_engine.store import claims, runs
 from saga_engine.store.claims import Due, Kind, Menu
@@ -37,8 +38,6 @@ HINT_SECONDS: Final = 0.05
 """Between two looks for which there was a guess only: on SQLite a worker hears its own commits, too."""
 LIVE_TURNS: Final = 4
 """While there are many of a dead worker's tasks to take, one claim of so many begins with those of the living."""
-WINDOWS: Final = 4
-"""Of so many leases a worker keeps its free slots free for one, where it sees a suspect that has to run alone."""
 
 
 class Taken(NamedTuple):
@@ -92,13 +91,12 @@ class Claiming:
         self._actions: Sequence[int] = ()
         """Definitions of which something was due at the last look."""
         self._turn = 0
-        self._alone: Lease | None = None
-        self._holds_back_until = self._holds_back_again = 0.0
+        self._solitude = Solitude(limits.lease_seconds, mine)
 
     @property
     def holds_back(self) -> bool:
         """True while this worker runs empty for a suspect, or runs one: nothing else begins here."""
-        return self._runs_alone() or monotonic() < self._holds_back_until
+        return self._solitude.holds_back
 
     @property
     def is_busy(self) -> bool:
@@ -116,7 +114,7 @@ class Claiming:
 
     def is_alone(self, lease: Lease) -> bool:
         """True for a suspect that was claimed to run alone."""
-        return lease == self._alone
+        return self._solitude.is_of(lease)
 
     def store_was_away(self) -> None:
         """What could not be renewed meanwhile is not taken for dead at once."""
@@ -169,7 +167,7 @@ class Claiming:
 
     def _sees_something(self) -> bool:
         """Whether something is due now: mostly nothing is, and a look locks nothing."""
-        with self._store.read() as db:
+        with self._store.glance() as db:
             self._look(db)
         return bool(self._timers or self._actions)
 
@@ -204,15 +202,15 @@ class Claiming:
         """Actions for the free slots; one that may take its neighbours along runs alone."""
         self._last_claim = monotonic()
         self.backlog = True
-        if self._runs_alone():
+        if self._solitude.runs_one:
             return []
         if self.due.alone(self._served):
             if free > 0 and not self._mine():
                 return self._suspect(db)
-            if self._waits_to_be_empty():
+            if self._solitude.waits():
                 return []
-        else:
-            self._holds_back_until = 0.0
+        elif not self.due.crashes:  # else what has one of its own now may have to run alone in a moment, again
+            self._solitude.ends()
         taken = self._shared(db, free) if free > 0 else []
         self.backlog = len(taken) >= free
         return taken
@@ -229,22 +227,8 @@ class Claiming:
 
     def _suspect(self, db: sa.Connection) -> list[Taken]:
         taken = self._claim(db, "suspect", 1, self._actions)
-        self._alone = (taken[0].task.name, taken[0].task.attempt) if taken else None
-        self._holds_back_until = 0.0
+        self._solitude.begins((taken[0].task.name, taken[0].task.attempt) if taken else None)
         return taken
-
-    def _waits_to_be_empty(self) -> bool:
-        """For the length of a lease; then not for some leases, because what runs here may take hours."""
-        now = monotonic()
-        if now >= self._holds_back_again:
-            self._holds_back_until = now + self._limits.lease_seconds
-            self._holds_back_again = now + WINDOWS * self._limits.lease_seconds
-        return now < self._holds_back_until
-
-    def _runs_alone(self) -> bool:
-        if self._alone is not None and self._alone not in self._mine():
-            self._alone = None
-        return self._alone is not None
 
     def _claim(
         self, db: sa.Connection, kind: Kind, limit: int, due: Sequence[int], *, apart: bool = True

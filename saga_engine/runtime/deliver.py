@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from saga_engine import errors
 from saga_engine.domain.chart import Budget, Chart
@@ -20,14 +20,14 @@ from saga_engine.runtime.payload import refuse_unstorable
 from saga_engine.runtime.places import Place, Places, beginning
 from saga_engine.runtime.registry import Registry
 from saga_engine.runtime.still import Still
+from saga_engine.runtime.telling import told
+from saga_engine.runtime.together import Together
 from saga_engine.settings import Limits
 from saga_engine.store import definitions, journal, runs
-from saga_engine.store.connect import Store, certain, reading, retrying
-from saga_engine.store.entry import Entry, Pinned
-from saga_engine.store.record import record
-
-if TYPE_CHECKING:
-    import sqlalchemy as sa
+from saga_engine.store.connect import Store, certain, glancing
+from saga_engine.store.entry import Entry, Head, Heads, Pinned
+from saga_engine.store.guard import STALE_SECONDS
+from saga_engine.store.runs import EventKey
 
 TRIES_MAX: Final = 100
 """How often one event is decided again because the run moved under it."""
@@ -35,13 +35,15 @@ PAUSE_SECONDS_MAX: Final = 0.05
 
 
 class Found(NamedTuple):
-    """A run as it stood at *now*, by the database's clock; its definition, what it is pinned to, its short name."""
+    """A run as it stood at *now*, by the database's clock; its definition, the head of its rows, its short name."""
 
     run: Snapshot
     chart: Chart
     now: datetime
-    pinned: Pinned
+    head: Head
     name: str
+    arrived: bool
+    """The event that was asked for has arrived already."""
 
 
 class Door:
@@ -53,6 +55,7 @@ class Door:
         self.limits = limits
         self.names = Names(store)
         self.still = Still()
+        self.together = Together(store, limits.batch_rows)
         self.places: dict[str, Places] = {}
         """Of the workers that run in this process, by incarnation."""
         self._pins: dict[str, int] = {}
@@ -61,6 +64,7 @@ class Door:
             visits=limits.visits_max,
             inbox=limits.inbox_max,
             deferred=timedelta(days=limits.deferred_days),
+            told=told,
         )
 
     def deliver(self, run_id: str, event: Event, found: Found | None = None) -> Decision:
@@ -94,30 +98,25 @@ class Door:
             time.sleep(random.uniform(0, PAUSE_SECONDS_MAX))  # noqa: S311  no secret
         raise errors.Conflict(f"the run moved {TRIES_MAX} times while this was decided; try again")
 
-    def find(self, typed: str) -> Found:
-        """The run that a person names."""
-        return reading(self.store, lambda db: self.find_in(db, typed))
+    def find(self, typed: str, event: EventKey | None = None) -> Found:
+        """The run that a person names, and whether that *event* has arrived at it."""
+        found = self._look(typed, event) if ids.is_run_id(typed) else None
+        return found or self.read(self.names.resolve(typed), event)
 
-    def find_in(self, db: sa.Connection, typed: str) -> Found:
-        """The same, within a transaction of the caller's."""
-        by_id = runs.load_row(db, typed) if ids.is_run_id(typed) else None
-        return self._found(db, by_id or self._read(db, self.names.find(db, typed)))
-
-    def read(self, run_id: str) -> Found:
+    def read(self, run_id: str, event: EventKey | None = None) -> Found:
         """The run of that id."""
-        return reading(self.store, lambda db: self._found(db, self._read(db, run_id)))
-
-    def _read(self, db: sa.Connection, run_id: str) -> runs.Stored:
-        read = runs.load_row(db, run_id)
-        if read is None:
+        found = self._look(run_id, event)
+        if found is None:
             raise errors.RunNotFound(run=run_id)
-        return read
+        return found
 
-    def _found(self, db: sa.Connection, read: runs.Stored) -> Found:
-        run, row, neighbours = read
-        pinned = Pinned(row.definition, row.queue, row.host)
+    def _look(self, run_id: str, event: EventKey | None) -> Found | None:
+        read, now = glancing(self.store, lambda db: (runs.load_row(db, run_id, event), self.store.clock(db)))
+        if read is None:
+            return None
+        run, row, head, neighbours, arrived = read
         name = ids.short(row.saga, row.tag, neighbours)
-        return Found(run, self.chart(run), self.store.clock(db), pinned, name)
+        return Found(run, self.chart(run), now, head, name, arrived)
 
     def chart(self, run: Snapshot) -> Chart:
         """The definition that a run is pinned to."""
@@ -130,35 +129,31 @@ class Door:
     def _recorded(self, event: Event, found: Found, decision: Decision) -> Decision | None:
         """Write a decision, and give it back; None when the run has moved. What is due now begins here, if it can."""
         head = beginning(found.chart, decision.after, found.now)
-        place = self.place(found.pinned) if head is not None else None
-        recorded = False
+        place = self.place(found.head.pinned) if head is not None else None
+        recorded, heads = False, {found.run.run_id: found.head}
         try:
             if head is not None and place is not None:
                 decision = place.leased(decision, head)
-            recorded = self._written(Entry(found.run, event, decision))
+            recorded = self._written(Entry(found.run, event, decision), heads)
         finally:
             if place is not None:
-                place.settle(found.run.run_id if recorded else None)
+                place.settle(found.run.run_id if recorded else None, heads[found.run.run_id])
         return decision if recorded else None
 
-    def _written(self, entry: Entry) -> bool:
+    def _written(self, entry: Entry, heads: Heads) -> bool:
         """Write one decision; False when the run has moved. An unknown outcome is asked for under the lock."""
-        stamp: list[datetime] = []
-
-        def write(db: sa.Connection) -> bool:
-            stamp[:] = [self.store.clock(db)]
-            return not record(db, [entry], stamp[0])
-
-        try:
-            written = retrying(self.store, write)
-        except errors.OutcomeUnknown as doubt:
+        kept, at, doubt = self.together.write(entry, heads)
+        if doubt:
             # Whether it took: the lock waits until its transaction is over, then the journal line tells.
-            written = certain(self.store, lambda db: journal.holds(db, entry, stamp[0]), doubt)
-        if written:
+            if self.store.has_round_trips:
+                # A statement that the server has not read yet holds no lock; after that it takes no more.
+                time.sleep(STALE_SECONDS)
+            kept = certain(self.store, lambda db: journal.holds(db, entry, at), doubt)
+        if kept:
             self.still.tell(entry.decision.after)
-            if entry.decision.after.due(stamp[0]):
+            if entry.decision.after.due(at):
                 self.store.tell_due()
-        return written
+        return kept
 
     def store_uuid(self) -> str:
         """The name of this store in ledgers."""

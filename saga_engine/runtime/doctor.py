@@ -50,7 +50,7 @@ def examine(settings: Settings, registry: Registry) -> list[Symptom]:
     targets = Targets(settings)
     try:
         found += _part("store", lambda: _store(settings, store))
-        if store and migrate.current(store[0]) == migrate.head():
+        if store and _is_usable(store[0]):
             door = Door(store[0], registry, settings.limits)
             found += _part("workers", partial(_workers, door))
             found += _part("runs", partial(_runs, door))
@@ -63,6 +63,15 @@ def examine(settings: Settings, registry: Registry) -> list[Symptom]:
         for opened in store:
             opened.close()
     return found
+
+
+def _is_usable(store: Store) -> bool:
+    """Whether there is a schema to look at; what is wrong with it was said."""
+    try:
+        migrate.check(store)
+    except errors.StoreError:
+        return False
+    return True
 
 
 def _part(area: str, look_at: Callable[[], Symptoms]) -> Symptoms:

@@ -16,7 +16,7 @@ from saga_engine import settings as settings_room
 from saga_engine.domain import events as e
 from saga_engine.domain.definition.saga import Saga
 from saga_engine.domain.definition.values import Event
-from saga_engine.runtime import ask, look, picture, reasons, starting, verify, waiting
+from saga_engine.runtime import ask, look, picture, reasons, run_views, starting, verify, waiting
 from saga_engine.runtime import prune as pruning
 from saga_engine.runtime import reconcile as reconciling
 from saga_engine.runtime.deliver import Door
@@ -131,13 +131,13 @@ class Engine:
 
     def skip(self, run: str, *, reason: str, actor: str | None = None, dry_run: bool = False) -> Reply:
         """Go on without what is parked."""
-        return ask.deliver(self.door, run, e.SkipRequested(self.actor(actor), reason), dry_run=dry_run)
+        return ask.skip(self.door, self.targets, run, e.SkipRequested(self.actor(actor), reason), dry_run=dry_run)
 
     def resolve(
         self, run: str, *, done: bool, evidence: str, result: Mapping[str, Any] | None = None, actor: str | None = None
     ) -> Reply:
         """Say what a parked step or undo really did, found out by a person; *result* where the step has one."""
-        return ask.resolve(self.door, run, e.Resolved(self.actor(actor), evidence, done), result)
+        return ask.resolve(self.door, self.targets, run, e.Resolved(self.actor(actor), evidence, done), result)
 
     def reconcile(self, run: str, *, actor: str | None = None, dry_run: bool = False) -> ReconciledView:
         """Compare the run with the ledgers of its targets, and mend what is provably right (W21)."""
@@ -158,7 +158,7 @@ class Engine:
 
     def plan(self, run: str, *, to: Enum | str | None = None, actor: str | None = None) -> RollbackPlan:
         """What a rollback would undo now, in order; refused where the rollback would be. Nothing is recorded."""
-        return ask.plan(self.door, run, _name(to), self.actor(actor))
+        return ask.plan(self.door, self.targets, run, e.RollbackRequested(self.actor(actor), _name(to)))
 
     def resolve_name(self, typed: str) -> str:
         """The id of the run that *typed* names; ``RunNotFound``, or ``BadInput`` where it fits several."""
@@ -166,7 +166,7 @@ class Engine:
 
     def get(self, run: str) -> RunView:
         """The run as it stands."""
-        return look.run(self.door, self.door.names.resolve(run))
+        return run_views.run(self.door, self.door.names.resolve(run))
 
     def wait(self, run: str, *, seconds: float | None = None) -> RunView:
         """The run once it has ended, or goes on only with a person (``RunView.stands_still``); else after *seconds*.
@@ -274,6 +274,7 @@ class Engine:
 
     def close(self) -> None:
         """Let go of every connection. The store keeps everything."""
+        self.door.together.close()
         self.targets.close()
         self.store.close()
 

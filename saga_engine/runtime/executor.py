@@ -18,14 +18,11 @@ from saga_engine.domain.definition.table import NOTICE_RETRY, Run, Undo
 from saga_engine.domain.definition.values import Done, InDoubt, NotDone, UserCode
 from saga_engine.domain.finite import refuse_lost
 from saga_engine.failpoints import hit
-from saga_engine.ledger import mariadb_errors
 from saga_engine.runtime.attempt import Attempt
 from saga_engine.runtime.hands import Hands
 from saga_engine.runtime.step import LiveStep, UndoStep
-from saga_engine.settings import redact
+from saga_engine.runtime.telling import told
 
-ERROR_TEXT_MAX: Final = 500
-"""Characters of an exception's text that the journal keeps."""
 STORE_AWAY: Final = (
     errors.StoreUnreachable,
     errors.StoreBusy,
@@ -102,23 +99,6 @@ def _never(attempt: Attempt, error: BaseException) -> bool:
     retry = retry_of(attempt.chart, attempt.task.kind, attempt.task.state, NOTICE_RETRY)
     breaks_contract = errors.BadResult | errors.PayloadTooLarge | errors.ResultNotStorable
     return isinstance(error, (*retry.never_on, breaks_contract))
-
-
-def told(error: BaseException) -> str:
-    """An exception as one line for the journal: its type, its SQLSTATE, its primary message. No row values, no secrets.
-
-    A driver's detail lines hold row values; they are left out.
-    """
-    origin = getattr(error, "orig", None) or error
-    state = getattr(origin, "sqlstate", None)
-    primary = getattr(getattr(origin, "diag", None), "message_primary", None) or mariadb_errors.without_values(origin)
-    text = primary or next(iter(str(origin).splitlines()), "")
-    return storable(redact(f"{type(origin).__name__}{f' {state}' if state else ''}: {text}"))[:ERROR_TEXT_MAX]
-
-
-def storable(text: str) -> str:
-    """*text* with what a database cannot hold written as escapes: NUL, and halves of surrogate pairs."""
-    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
 
 
 def _step(attempt: Attempt, hands: Hands) -> str:

@@ -14,7 +14,7 @@ from saga_engine.runtime.life import host
 from saga_engine.runtime.targets import Targets
 from saga_engine.settings import Exports
 from saga_engine.store import effects, hosts, tasks
-from saga_engine.store.connect import Store, certain, reading, retrying
+from saga_engine.store.connect import Store, certain, glancing, retrying
 from saga_engine.store.effects import Kept
 
 
@@ -99,7 +99,7 @@ class StoreHands(Hands):
 
     def checkpoint(self, attempt: Attempt, /) -> str | None:
         """One look at the task's row."""
-        with self._store.read() as db:
+        with self._store.glance() as db:
             return tasks.checkpoint_of(db, attempt.task.name)
 
     def bind(self, attempt: Attempt, /) -> str | None:
@@ -114,11 +114,11 @@ class StoreHands(Hands):
 
     def known(self, attempt: Attempt, /, connection: str) -> Kept | None:
         """One look."""
-        return reading(self._store, lambda db: effects.known(db, attempt.run.run_id, connection))
+        return glancing(self._store, lambda db: effects.known(db, attempt.run.run_id, connection))
 
     def touched(self, key: str) -> dict[str, str]:
         """One look."""
-        with self._store.read() as db:
+        with self._store.glance() as db:
             return effects.touched(db, key)
 
     def crashed(self, attempt: Attempt, runner: str) -> None:

@@ -116,6 +116,9 @@ class Incarnation:
 
         The last write. When the store cannot be reached, others find out by the death lock, or by the lease.
         """
+        if self.lost.is_set():
+            self.abandon()
+            return
         if not self._stops():
             return
         try:
@@ -161,7 +164,8 @@ class Incarnation:
 
     def _hand_back(self, db: sa.Connection, hanging: list[Lease]) -> None:
         now = self._store.clock(db)
-        incarnations.end(db, self.id, now, "released")
+        if not incarnations.end(db, self.id, now, "released"):
+            return  # others have ended it, and what it held is theirs to free: they know what may still run
         tasks.release_running(db, self.id, hanging, now, f"{host()} pid {self._pid}")
         tasks.release_rest(db, self.id, now)
 

@@ -16,7 +16,9 @@ from saga_engine.runtime.life import host, runtime_directory
 from saga_engine.runtime.places import Places
 from saga_engine.runtime.recorder import Leases, Recorder
 from saga_engine.runtime.slots import Slots
+from saga_engine.runtime.undecided import Undecided
 from saga_engine.store.claims import Menu
+from saga_engine.store.entry import Heads
 from saga_engine.store.tasks import Lease
 
 
@@ -30,8 +32,13 @@ class Outfit(NamedTuple):
     places: Places
 
 
-def outfit(
-    door: Door, queues: tuple[str, ...], slots: Slots, mine: Callable[[], Collection[Lease]], leases: Leases
+def outfit(  # noqa: PLR0917  what a life is made of
+    door: Door,
+    queues: tuple[str, ...],
+    slots: Slots,
+    mine: Callable[[], Collection[Lease]],
+    leases: Leases,
+    undecided: Undecided,
 ) -> Outfit:
     """Begin a life. *mine* answers what this process holds, *leases* whether a run goes on without a claim."""
     pins = door.pins()
@@ -42,10 +49,11 @@ def outfit(
     menu = Menu(queues, tuple(pins.values()), host())
     charts = {pins[chart.digest]: chart for chart in door.registry}
     structlog.get_logger().info("worker.began", incarnation=me.id, slots=slots.size)
+    heads: Heads = {}
     return Outfit(
         me,
         Claiming(door.store, door.limits, me, menu, mine, lambda pin: slots.parts(charts[pin]), slots.room, slots.size),
         Chaining(me),
-        Recorder(door, me.id, leases),
-        Places(me, menu, lambda: slots.came.put(None)),
+        Recorder(door, me.id, leases, undecided, heads),
+        Places(me, menu, lambda: slots.came.put(None), heads),
     )

@@ -9,7 +9,7 @@ from saga_engine.domain.chart import Chart
 from saga_engine.domain.definition.table import RollBack, Run
 from saga_engine.domain.diagram import Stay, path_line
 from saga_engine.domain.snapshot import Snapshot, Task
-from saga_engine.runtime import look
+from saga_engine.runtime import look, run_views
 from saga_engine.runtime.deliver import Door
 from saga_engine.runtime.views import DeadlineView, PictureView, RunView, WorkerView
 from saga_engine.store import journal, runs
@@ -25,7 +25,7 @@ LIMITS: Final = ("timed_out", "expired")
 
 def picture(door: Door, run_id: str, *, ascii_only: bool = False) -> PictureView:
     """The picture of a run, from its rows and the newest of its journal."""
-    view = look.run(door, run_id)
+    view = run_views.run(door, run_id)
     snapshot, now, lines = reading(
         door.store,
         lambda db: (

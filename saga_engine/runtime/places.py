@@ -16,7 +16,7 @@ from saga_engine.runtime.incarnation import Incarnation
 from saga_engine.runtime.leasing import leasable, leased
 from saga_engine.runtime.life import host
 from saga_engine.store.claims import Menu
-from saga_engine.store.entry import Pinned
+from saga_engine.store.entry import Head, Heads, Pinned
 from saga_engine.store.tasks import Lease
 
 
@@ -32,8 +32,8 @@ def beginning(chart: Chart, run: Snapshot, now: datetime) -> Task | None:
 class Places:
     """The free slots of one life of a worker, as it offers them; kept for runs by any thread of its process."""
 
-    def __init__(self, me: Incarnation, menu: Menu, wake: Callable[[], None]) -> None:
-        self._me, self._menu, self._wake = me, menu, wake
+    def __init__(self, me: Incarnation, menu: Menu, wake: Callable[[], None], heads: Heads) -> None:
+        self._me, self._menu, self._wake, self._heads = me, menu, wake, heads
         self._changing = Lock()
         self._offered = 0
         self._kept: set[Place] = set()
@@ -59,9 +59,13 @@ class Places:
             if self._offered <= 0:
                 return None
             self._offered -= 1
-            place = Place(self._me.id, self._came.put, self._wake)
+            place = Place(self._me.id, self._came.put, self._wake, self._heads)
             self._kept.add(place)
         return place
+
+    def holds(self, run_id: str) -> bool:
+        """True while this life is known to have a task of the run in hand."""
+        return run_id in self._heads
 
     def awaits(self, run: Snapshot, task: Task) -> bool:
         """True for what is to arrive: the worker begins it when it arrives, and not before.
@@ -95,8 +99,8 @@ class Places:
 class Place:
     """A slot that is kept for one run."""
 
-    def __init__(self, incarnation: str, came: Callable[[Place], None], wake: Callable[[], None]) -> None:
-        self._incarnation, self._came, self._wake = incarnation, came, wake
+    def __init__(self, incarnation: str, came: Callable[[Place], None], wake: Callable[[], None], heads: Heads) -> None:
+        self._incarnation, self._came, self._wake, self._heads = incarnation, came, wake, heads
         self.run: Snapshot | None = None
         """The run with its next task leased; None where it does not begin here."""
         self.task: Task | None = None
@@ -120,11 +124,13 @@ class Place:
         me = self._incarnation
         return {me: Holder(me, host(), os.getpid(), renewed_at=now, lease_until=now)}
 
-    def settle(self, recorded: str | None) -> bool:
-        """It is over, and *recorded* is the run that is there now, if any. True when its task begins here."""
+    def settle(self, recorded: str | None, head: Head | None = None) -> bool:
+        """It is over, and *recorded* is the run that is there now, if any, with this *head*. True: it begins here."""
         begins = self.run is not None and self.run.run_id == recorded
         if not begins:
             self.run = None
+        elif recorded is not None and head is not None:
+            self._heads[recorded] = head
         self._came(self)
         self._wake()
         return begins

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from saga_engine import errors
 from saga_engine.ledger.prune import prune as prune_ledger
 from saga_engine.runtime.deliver import Door
-from saga_engine.runtime.targets import Targets
+from saga_engine.runtime.targets import Targets, plain_errors
 from saga_engine.runtime.views_operate import PrunedView
 from saga_engine.store import prune as store_prune
 from saga_engine.store.connect import retrying
@@ -160,4 +160,5 @@ def _ledgers(door: Door, targets: Targets, store: str, batch: list[Old]) -> None
     with door.store.read() as db:
         touched = store_prune.touched(db, [run.run_id for run in batch])
     for name in sorted({name for name, _ in touched}):
-        prune_ledger(targets.engine(name), store, [task for connection, task in touched if connection == name])
+        with plain_errors(name):
+            prune_ledger(targets.engine(name), store, [task for connection, task in touched if connection == name])

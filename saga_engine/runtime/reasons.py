@@ -68,7 +68,7 @@ def _reason(reason: why.Reason) -> ReasonView:
 def _surroundings(
     door: Door, db: "Connection", read: runs.Stored, chart: Chart | None, roles: Mapping[str, Sequence[str]]
 ) -> why.Surroundings:
-    run, row, neighbours = read
+    run, row, _, neighbours, _ = read
     now = door.store.clock(db)
     living = [one for one in incarnations.living(db) if now < one.lease_until and not row_is_dead(one)]
     here = [one for one in living if row.host in {None, one.host}]

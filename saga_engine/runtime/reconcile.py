@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from saga_engine import errors
@@ -22,14 +23,19 @@ from saga_engine.ledger.void import void
 from saga_engine.runtime.deliver import Door
 from saga_engine.runtime.targets import Targets, plain_errors
 from saga_engine.runtime.views_operate import LedgerStepView, ReconciledView
-from saga_engine.store import runs
+from saga_engine.store import effects, runs
+from saga_engine.store.connect import certain
 
+TRIES_MAX: Final = 5
+"""How often a run is compared that moves meanwhile."""
 EVIDENCE_MAX: Final = 2_000
 """Characters of what was seen that the journal keeps."""
 MENDS: Final = {
     "raise": "its attempts are counted on from there, and the next one gets what is recorded",
     "aside": "it is kept until the run comes there, and counts then",
     "close": "its row is closed, so that nobody can write for it any more",
+    "free": "its row is closed, and gives its name back to the step that has it now",
+    "touch": "it is noted here, so that an undo goes there",
     "": "",
 }
 
@@ -42,18 +48,21 @@ class Compared:
     row: Seen | None
     task: str
     meaning: Judgement
+    forgotten: str = ""
+    """The ledger's uuid, where the store does not know that the step has been there."""
 
 
 def reconcile(door: Door, targets: Targets, run_id: str, actor: str, *, dry_run: bool) -> ReconciledView:
     """Compare one run with every ledger that it may have written to; do what is safe, unless *dry_run*."""
-    run, kept = _stored(door, run_id)
-    found = list(_compared(door, targets, run, kept))
+    run, found = _at_rest(door, targets, run_id)
     mended = [one for one in found if one.meaning.mend]
     left = [one for one in found if _needs_a_person(one)]
     if not dry_run:
         store = door.store_uuid()
         for one in mended:
-            _mend_ledger(targets, store, one)
+            with plain_errors(one.connection):
+                _mend_ledger(targets, store, one)
+        _note_touches(door, run, mended)
     done = "" if left else _go_on(door, run, mended, actor, dry_run=dry_run)
     after = run if dry_run else _stored(door, run_id)[0]
     return ReconciledView(
@@ -72,12 +81,13 @@ def settle(door: Door, targets: Targets, run_id: str, task: str) -> None:
 
     Only a step that the store does not know; for others there is ``saga resolve``.
     """
-    run, kept = _stored(door, run_id)
+    _, found = _at_rest(door, targets, run_id)
     store = door.store_uuid()
     settled = False
-    for one in _compared(door, targets, run, kept):
+    for one in found:
         if one.task == task and one.row is not None and one.meaning.verdict in ("unknown", "set aside"):
-            strays.settle(targets.engine(one.connection), Key(store, task, one.row.undo_token + 1))
+            with plain_errors(one.connection):
+                strays.settle(targets.engine(one.connection), Key(store, task, one.row.undo_token + 1))
             settled = True
     if not settled:
         raise errors.Conflict(f"{task} is no step that only a ledger knows; see saga reconcile --dry-run")
@@ -85,10 +95,23 @@ def settle(door: Door, targets: Targets, run_id: str, task: str) -> None:
 
 def stray_runs(door: Door, targets: Targets, connection: str, most: int) -> list[str]:
     """Runs among the youngest in a ledger that this store does not know: they were started after the backup."""
-    rows = strays.newest(targets.engine(connection), door.store_uuid(), most)
+    with plain_errors(connection):
+        rows = strays.newest(targets.engine(connection), door.store_uuid(), most)
     ids = {row.run for row in rows}
     with door.store.read() as db:
         return sorted(set(ids) - runs.known(db, ids))
+
+
+def _at_rest(door: Door, targets: Targets, run_id: str) -> tuple[Snapshot, list[Compared]]:
+    """The run, and what was compared with it while it stood still: else a step that began meanwhile seems unknown."""
+    before = _stored(door, run_id)
+    for _ in range(TRIES_MAX):
+        found = list(_compared(door, targets, *before))
+        after = _stored(door, run_id)
+        if after == before:
+            return before[0], found
+        before = after
+    raise errors.Conflict("the run goes on while it is compared: pause it first", run=run_id)
 
 
 def _stored(door: Door, run_id: str) -> tuple[Snapshot, dict[str, dict[str, str]]]:
@@ -105,7 +128,7 @@ def _compared(door: Door, targets: Targets, run: Snapshot, kept: dict[str, dict[
     touched = {name: uuid for its in kept.values() for name, uuid in its.items()}
     store = door.store_uuid()
     for name in sorted(touched | dict.fromkeys(targets.names, "")):
-        wanted = touched.get(name)
+        wanted, there = touched.get(name), None
         try:
             there = targets.ledger(name)
             lost = _lost(name, there, wanted)
@@ -115,10 +138,18 @@ def _compared(door: Door, targets: Targets, run: Snapshot, kept: dict[str, dict[
         if lost:
             yield Compared(name, None, "", lost)
             continue
-        yield from (Compared(name, row, row.task, ledgers.judge(run, row)) for row in rows)
+        yield from (_judged(run, kept, name, there or "", row) for row in rows)
         if wanted:
             its = {task for task, where in kept.items() if name in where} - {row.task for row in rows}
             yield from (Compared(name, None, task, ledgers.missing(run, task)) for task in sorted(its))
+
+
+def _judged(run: Snapshot, kept: dict[str, dict[str, str]], name: str, ledger: str, row: Seen) -> Compared:
+    """*ledger*: its own name; one that the run has touched under another name of the connection was touched."""
+    meaning = ledgers.judge(run, row)
+    if name in kept.get(row.task, {}) or ledger in kept.get(row.task, {}).values():
+        return Compared(name, row, row.task, meaning)
+    return Compared(name, row, row.task, ledgers.untouched(run, row, meaning), ledger)
 
 
 def _rows(targets: Targets, name: str, store: str, run_id: str) -> list[Seen]:
@@ -145,11 +176,21 @@ def _needs_a_person(one: Compared) -> bool:
 def _mend_ledger(targets: Targets, store: str, one: Compared) -> None:
     assert one.row is not None, "what is mended has a row"
     engine = targets.engine(one.connection)
-    if one.meaning.mend == "aside":
+    closes = one.meaning.mend == "close" or (one.meaning.mend == "free" and one.row.status != "undone")
+    if closes and not void(engine, Key(store, one.task, one.meaning.attempt)):
+        raise errors.Conflict(f"{one.task} is writing at this moment; call saga reconcile again")
+    if one.meaning.mend in ("aside", "free"):
         row = strays.Row(one.task, one.row.step, one.row.status, one.row.token, one.row.undo_token, one.row.parts)
         strays.set_aside(engine, store, row)
-    elif one.meaning.mend == "close" and not void(engine, Key(store, one.task, one.meaning.attempt)):
-        raise errors.Conflict(f"{one.task} is writing at this moment; call saga reconcile again")
+
+
+def _note_touches(door: Door, run: Snapshot, mended: Sequence[Compared]) -> None:
+    for one in mended:
+        if one.forgotten and one.meaning.mend in ("touch", "raise") and run.entry(one.task):
+            certain(
+                door.store,
+                partial(effects.note, seen=effects.Touch(run.run_id, one.task, one.connection, one.forgotten)),
+            )
 
 
 def _go_on(door: Door, run: Snapshot, mended: Sequence[Compared], actor: str, *, dry_run: bool) -> str:

@@ -16,12 +16,17 @@ from saga_engine.failpoints import hit
 from saga_engine.runtime.deliver import Door
 from saga_engine.runtime.ids import run_id_of
 from saga_engine.runtime.leasing import leasable, leased
+from saga_engine.runtime.undecided import Undecided
 from saga_engine.store import runs
-from saga_engine.store.connect import retrying
-from saga_engine.store.entry import Entry
-from saga_engine.store.record import record
+from saga_engine.store.entry import Entry, Heads
+from saga_engine.store.recording import write
 
 UNRECORDABLE: Final = "the result cannot be recorded"
+
+HEADS_MAX: Final = 5_000
+"""So many heads of runs are kept. A run without one takes the long way."""
+CAME_BACK: Final = (e.ActionSucceeded, e.ActionFailed)
+"""Reports of attempts that have ended."""
 
 Leases: TypeAlias = Callable[[Snapshot], bool]
 """Whether the next task of a run is to be recorded already leased to this worker."""
@@ -53,10 +58,15 @@ def one_each(reports: Sequence[e.Report], most: int) -> tuple[dict[str, e.Report
 class Recorder:
     """Decides and records batches for one incarnation of a worker. Used by one thread."""
 
-    def __init__(self, door: Door, incarnation: str, leases: Leases) -> None:
+    def __init__(
+        self, door: Door, incarnation: str, leases: Leases, undecided: Undecided, heads: Heads | None = None
+    ) -> None:
         self._door = door
         self._incarnation = incarnation
         self._leases = leases
+        self._undecided = undecided
+        self._heads: Heads = {} if heads is None else heads
+        """Of runs that this life holds a task of, and recorded last."""
         self.now = datetime.min.replace(tzinfo=UTC)
         """The database's clock at the last batch, or when runs were read last."""
 
@@ -85,11 +95,14 @@ class Recorder:
             return None
         dead = task.lost_dead or task.lost_by is None
         lost = e.AttemptLost(task.name, task.attempt, self._incarnation, crashes, dead, task.lost_by or "no worker")
-        return lost if decide(self._door.chart(run), run, lost, now, self._door.budget).commands else None
+        try:
+            return lost if decide(self._door.chart(run), run, lost, now, self._door.budget).commands else None
+        except Exception:  # noqa: BLE001  whatever it is, it is of one run, and said when that is recorded
+            return lost
 
     def fresh(self, ids: Sequence[str]) -> dict[str, Snapshot]:
         """The runs as they stand."""
-        with self._door.store.read() as db:
+        with self._door.store.glance() as db:
             self.now = self._door.store.clock(db)
             return runs.load(db, ids)
 
@@ -127,9 +140,15 @@ class Recorder:
             return []
         store = self._door.store
         try:
-            return retrying(store, lambda db: record(db, entries, store.clock(db)))
+            return write(store, entries, self._heads, store.clock)
         except errors.OutcomeUnknown:
             return entries
+        finally:
+            for entry in entries:
+                if not any(task.leased_by == self._incarnation for task in entry.decision.after.tasks):
+                    self._heads.pop(entry.run_id, None)
+            if len(self._heads) > HEADS_MAX:  # of runs that this life has lost without a decision
+                self._heads.clear()
 
     def _decide(self, run: Snapshot, report: e.Report, now: datetime) -> Decision:
         chart = self._door.chart(run)
@@ -140,11 +159,23 @@ class Recorder:
         return leased(decision, head, self._incarnation)[0]
 
     def _unrecordable(self, one: tuple[Snapshot, e.Report], error: Exception) -> Outcome:
-        """The database refuses what came of this attempt: that is a failure of the attempt, not of the worker."""
+        """The database refuses what came of this attempt: that is a failure of the attempt, not of the worker.
+
+        What is no such report, or cannot be recorded as a failure either, is tried again in a while, as it is.
+        """
         run, report = one
-        if isinstance(report, e.ActionFailed) and report.error.startswith(UNRECORDABLE):
-            raise error
         kind = type(getattr(error, "orig", None) or error).__name__
-        structlog.get_logger().warning("report.unrecordable", run=run.run_id, task=report.task, error=kind)
-        text = f"{UNRECORDABLE}: {kind}"
-        return self.record([(run, e.ActionFailed(report.task, report.attempt, report.incarnation, text, final=True))])
+        log = structlog.get_logger().bind(run=run.run_id, task=report.task, error=kind)
+        if isinstance(report, CAME_BACK):
+            log.warning("report.unrecordable")
+            text = f"{UNRECORDABLE}: {kind}"
+            failed = e.ActionFailed(report.task, report.attempt, report.incarnation, text, final=True)
+            try:
+                return self._together([(run, failed)])
+            except errors.StoreError:
+                raise
+            except Exception:  # noqa: BLE001, S110  then it is not what came of the attempt that is wrong
+                pass
+        log.error("run.undecidable")
+        self._undecided.keep(report)
+        return Outcome([], [])

@@ -26,6 +26,7 @@ from saga_engine.runtime.isolation import spares
 from saga_engine.runtime.isolation.isolation import Isolation
 from saga_engine.runtime.isolation.process import Process
 from saga_engine.runtime.targets import Targets
+from saga_engine.runtime.telling import told
 from saga_engine.runtime.threads import Threads
 from saga_engine.settings import Limits, Settings
 from saga_engine.store.tasks import Lease
@@ -202,8 +203,8 @@ class Slots:
         try:
             return executor.run(attempt, self._hands) if process is None else process.run()
         except BaseException as error:  # noqa: BLE001  a bug of ours must not leave the run waiting for ever
-            structlog.get_logger().error("attempt.broke", error=executor.told(error))
-            return e.ActionFailed(*attempt.who, executor.told(error))
+            structlog.get_logger().error("attempt.broke", error=told(error))
+            return e.ActionFailed(*attempt.who, told(error))
 
 
 def _late(attempt: Attempt, now: float) -> str:

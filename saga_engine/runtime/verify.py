@@ -11,9 +11,10 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from saga_engine import errors
 from saga_engine.runtime import ids
@@ -22,7 +23,12 @@ from saga_engine.runtime.deliver import Door
 from saga_engine.runtime.views_operate import FaultView, VerifiedView
 from saga_engine.store import histories, pruned
 from saga_engine.store.chain import Chain, Fault, Mark
-from saga_engine.store.histories import FIRST, Head, Stored
+from saga_engine.store.connect import reading
+from saga_engine.store.histories import FIRST, Head, Stored, readable
+from saga_engine.store.pruned import Gone
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 RUNS_PAGE: Final = 100
 LINES_PAGE: Final = 200
@@ -74,8 +80,7 @@ def whole(door: Door, anchors: Sequence[Path], write: Path | None) -> VerifiedVi
     known = [read(path) for path in (*anchors, *there)]
     with ExitStack() as closing:
         check = Check(door, closing.enter_context(Writer(write)) if write else None)
-        with door.store.read() as db:
-            head, now = pruned.head(db), door.store.clock(db)
+        head, now = reading(door.store, lambda db: (_pruned_head(db), door.store.clock(db)))
         if check.writer:
             check.writer.begin(door.store_uuid(), now.isoformat(), *head)
         _stores(check, known)
@@ -97,8 +102,7 @@ def some(door: Door, names: Sequence[str], anchors: Sequence[Path]) -> VerifiedV
     for mark in (mark for anchor in known for mark in anchor.marks() if mark.run_id in wanted):
         marks.setdefault(mark.run_id, []).append(mark)
     for run in wanted:
-        with door.store.read() as db:
-            heads = histories.heads(db, [run])
+        heads = reading(door.store, partial(histories.heads, wanted=[run]))
         _page(check, heads, {run: marks[run]} if run in marks else {})
     return _told(check, None)
 
@@ -142,10 +146,9 @@ def _stores(check: Check, known: Sequence[Anchor]) -> None:
 def _pruned(check: Check, known: Sequence[Anchor]) -> None:
     """The chain over what was pruned, and its length and hash in the anchors."""
     previous = pruned.NO_ROW
-    marks = {anchor.pruned: anchor for anchor in known if anchor.pruned}
+    marks = [anchor for anchor in known if anchor.pruned]
     while True:
-        with check.door.store.read() as db:
-            page = pruned.page(db, check.pruned, PRUNED_PAGE)
+        page = reading(check.door.store, partial(pruned.page, after=check.pruned, limit=PRUNED_PAGE))
         if page is None:
             check.add(Fault("", None, "pruned", f"saga_pruned cannot be read behind row {check.pruned}"))
             return
@@ -155,24 +158,33 @@ def _pruned(check: Check, known: Sequence[Anchor]) -> None:
                 check.add(Fault(gone.run_id, None, "pruned", text))
                 return
             check.pruned, previous = gone.number, gone.hash
-            if gone.number in marks and marks[gone.number].pruned_hash != gone.hash:
-                text = f"row {gone.number} of saga_pruned is another than {marks[gone.number].path} knows"
-                check.add(Fault(gone.run_id, None, "pruned", text))
+            for anchor in marks:
+                if anchor.pruned == gone.number and anchor.pruned_hash != gone.hash:
+                    text = f"row {gone.number} of saga_pruned is another than {anchor.path} knows"
+                    check.add(Fault(gone.run_id, None, "pruned", text))
         if not page:
             break
-    for number, anchor in marks.items():
-        if number > check.pruned:
-            text = f"{anchor.path} knows {number} pruned runs, and saga_pruned has {check.pruned}"
+    for anchor in marks:
+        if anchor.pruned > check.pruned:
+            text = f"{anchor.path} knows {anchor.pruned} pruned runs, and saga_pruned has {check.pruned}"
             check.add(Fault("", None, "pruned", text))
+
+
+def _pruned_head(db: sa.Connection) -> tuple[int, bytes]:
+    """The end of the chain over what was pruned; its beginning where it cannot be read: then no anchor is kept."""
+    return readable(db, partial(pruned.head, db)) or (0, pruned.NO_ROW)
+
+
+def _runs_page(after: str, db: sa.Connection) -> tuple[list[str], dict[str, Head]]:
+    page = histories.ids(db, after, RUNS_PAGE)
+    return page, histories.heads(db, page)
 
 
 def _runs(check: Check, marks: Marks) -> None:
     """Page by page; behind the last run there may still be runs that only an anchor knows, and lines without a run."""
     after = ""
     while True:
-        with check.door.store.read() as db:
-            page = histories.ids(db, after, RUNS_PAGE)
-            heads = histories.heads(db, page)
+        page, heads = reading(check.door.store, partial(_runs_page, after))
         _page(check, heads, marks.until(page[-1] if page else None))
         if not page:
             break
@@ -184,17 +196,23 @@ def _lines(door: Door, heads: Sequence[Head]) -> Iterator[Stored]:
     """Every stored line of these runs, one run after the other."""
     waiting, after = deque(heads), FIRST
     while waiting:
-        page: list[Stored] = []
-        with door.store.read() as db:
-            while waiting and len(page) < LINES_PAGE:
-                found = histories.lines(db, waiting[0], after, LINES_PAGE - len(page))
-                page += found
-                if len(page) == LINES_PAGE:
-                    after = found[-1].revision
-                else:
-                    waiting.popleft()
-                    after = FIRST
+        page, waiting, after = reading(door.store, partial(_lines_page, waiting, after))
         yield from page
+
+
+def _lines_page(heads: deque[Head], after: Any, db: sa.Connection) -> tuple[list[Stored], deque[Head], Any]:  # noqa: ANN401  whatever is stored
+    """Some lines behind *after* of the first run; what is left to read, and behind which line of it."""
+    page: list[Stored] = []
+    waiting = heads.copy()
+    while waiting and len(page) < LINES_PAGE:
+        found = histories.lines(db, waiting[0], after, LINES_PAGE - len(page))
+        page += found
+        if len(page) == LINES_PAGE:
+            after = found[-1].revision
+        else:
+            waiting.popleft()
+            after = FIRST
+    return page, waiting, after
 
 
 def _page(check: Check, heads: Mapping[str, Head], marks: Mapping[str, Sequence[Mark]]) -> None:
@@ -208,15 +226,15 @@ def _page(check: Check, heads: Mapping[str, Head], marks: Mapping[str, Sequence[
             chain.take(line)
             check.lines += 1
             line = next(lines, None)
-        _ended(check, head, chain, anchored=head.run_id in marks)
+        _ended(check, head, chain, marks.get(head.run_id, ()))
     _removed(check, {run: its for run, its in marks.items() if run not in heads})
 
 
-def _ended(check: Check, head: Head, chain: Chain, *, anchored: bool) -> None:
+def _ended(check: Check, head: Head, chain: Chain, marks: Sequence[Mark]) -> None:
     faults = chain.end()
     check.runs += 1
-    check.anchored += anchored
-    if faults and _is_pruned(check, head):
+    check.anchored += bool(marks)
+    if faults and chain.is_being_pruned() and _is_pruned(check, head, marks):
         return
     for fault in faults:
         check.add(fault, head.stored.saga if head.stored else "")
@@ -228,24 +246,28 @@ def _strays(check: Check) -> None:
     """Lines of no run: its row was removed."""
     after: int | None = FIRST
     while after is not None:
-        with check.door.store.read() as db:
-            found, after = histories.strays(db, after, NUMBERS_PAGE)
+        found, after = reading(check.door.store, partial(histories.strays, after=after, width=NUMBERS_PAGE))
         for number, lines in found:
             text = f"{lines} journal lines of the run with the number {number} belong to no run: its row was removed"
             check.add(Fault("", None, "stray", text))
 
 
-def _is_pruned(check: Check, head: Head) -> bool:
+def _is_pruned(check: Check, head: Head, marks: Sequence[Mark]) -> bool:
     """Whether it has been pruned since it was read, or is being pruned piece by piece, as the run that it was."""
-    with check.door.store.read() as db:
-        gone = pruned.of(db, [head.run_id]).get(head.run_id)
-    return gone is not None and (gone.revision, gone.journal_hash) == (head.revision, head.hash)
+    gone = reading(check.door.store, partial(pruned.of, runs=[head.run_id])).get(head.run_id)
+    if gone is None or (gone.revision, gone.journal_hash) != (head.revision, head.hash):
+        return False
+    return not any(_differs(gone, mark) for mark in marks)
+
+
+def _differs(gone: Gone, mark: Mark) -> bool:
+    """Whether what was pruned cannot be what an anchor knows."""
+    return gone.revision < mark.length or (gone.revision == mark.length and gone.journal_hash != mark.hash)
 
 
 def _removed(check: Check, marks: Mapping[str, Sequence[Mark]]) -> None:
     """Runs that an anchor knows and the store does not: pruned as they were, or removed."""
-    with check.door.store.read() as db:
-        gone = pruned.of(db, list(marks))
+    gone = reading(check.door.store, partial(pruned.of, runs=list(marks)))
     for run, its in marks.items():
         check.anchored += 1
         for mark in its:
@@ -253,6 +275,6 @@ def _removed(check: Check, marks: Mapping[str, Sequence[Mark]]) -> None:
             if left is None:
                 text = f"{mark.anchor} knows it, and it is gone: it was removed, and not by saga prune"
                 check.add(Fault(run, None, "removed", text))
-            elif left.revision < mark.length or (left.revision == mark.length and left.journal_hash != mark.hash):
+            elif _differs(left, mark):
                 text = f"when it was pruned it had another history than {mark.anchor} knows"
                 check.add(Fault(run, None, "anchor", text))

@@ -7,7 +7,7 @@ from saga_engine.domain.definition.values import Frozen
 
 
 class PlannedUndo(Frozen):
-    """One step that a rollback would take back. *undo* is the function's name; empty where there is nothing to undo."""
+    """One step that a rollback would take back. *undo* is the function's name; steps without one are not listed."""
 
     position: int
     state: str

@@ -12,7 +12,7 @@ from saga_engine.domain import events as e
 from saga_engine.domain.snapshot import ACTIONS, Snapshot, Task
 from saga_engine.failpoints import hit
 from saga_engine.runtime import draining
-from saga_engine.runtime.attempt import Attempt
+from saga_engine.runtime.attempt import Attempt, is_manual
 from saga_engine.runtime.deliver import Door
 from saga_engine.runtime.executor import STORE_AWAY
 from saga_engine.runtime.ids import run_id_of
@@ -20,6 +20,7 @@ from saga_engine.runtime.outfit import outfit
 from saga_engine.runtime.recorder import Recorded, one_each
 from saga_engine.runtime.slots import KILL_SECONDS, slots_of
 from saga_engine.runtime.targets import Targets
+from saga_engine.runtime.undecided import Undecided
 from saga_engine.runtime.waking import listening
 from saga_engine.settings import Settings
 from saga_engine.store import tasks
@@ -50,8 +51,11 @@ class Worker:
         """Not recorded yet."""
         self._begins: Lease | None = None
         """What is about to be started."""
+        self._undecided = Undecided()
         self._returned: list[Lease] = []
         """To be handed back."""
+        self._only_once: set[Lease] = set()
+        """Manual attempts that came back and are not recorded."""
 
     def stop(self) -> None:
         """Ask the worker to drain: nothing new starts, what runs may end within the grace."""
@@ -65,8 +69,8 @@ class Worker:
             with listening(self._store, self._hint, wanted=not until_idle):
                 while not self._stopping and not self._gave_up():
                     self._round(until_idle=until_idle)
-                    if until_idle and self._idle():
-                        break
+                    if until_idle and self._quiet() and self._claiming.idle:
+                        break  # the look that was made when all was quiet found nothing to do, now or after a back-off
             return GAVE_UP_EXIT if self._gave_up() else 0
         finally:
             self._drain()
@@ -78,7 +82,7 @@ class Worker:
 
     def _begin(self) -> None:
         """A new life: also after the old one was ended from outside."""
-        new = outfit(self._door, self._queues, self._slots, self._mine, self._leases)
+        new = outfit(self._door, self._queues, self._slots, self._mine, self._leases, self._undecided)
         self._me, self._claiming, self._chaining, self._recorder, self._places = new
         self._door.places[self._me.id] = self._places
 
@@ -91,7 +95,7 @@ class Worker:
         """What this process knows that it holds. Asked by the thread that renews, too."""
         reported = {(report.task, report.attempt) for report in [*self._reports]}
         begins = self._begins
-        return {*self._slots.held(), *reported, *([] if begins is None else [begins])}
+        return {*self._slots.held(), *reported, *self._undecided.leases(), *([] if begins is None else [begins])}
 
     def _round(self, *, until_idle: bool) -> None:
         """One turn of the loop."""
@@ -107,11 +111,14 @@ class Worker:
             self._give_back()
             self._places.offer(0 if self._stopping or self._claiming.is_busy else self._slots.free)
         except STORE_AWAY as error:
-            # What was done is kept in memory and recorded when the store is back, or refused by the fence.
-            structlog.get_logger().warning("store.away", reason=str(error))
-            self._runs.clear()  # a lease that was read, and not begun with, may be handed back by then
             self._claiming.store_was_away()
-            sleep(STORE_PAUSE_SECONDS)
+            self._wait_for_store(error)
+
+    def _wait_for_store(self, error: errors.StoreError) -> None:
+        # What was done is kept in memory and recorded when the store is back, or refused by the fence.
+        structlog.get_logger().warning("store.away", reason=str(error))
+        self._runs.clear()  # a lease that was read, and not begun with, may be handed back by then
+        sleep(STORE_PAUSE_SECONDS)
 
     def _listen(self) -> None:
         """Wait for a report, no longer than a tick; take what else has come meanwhile, up to a batch."""
@@ -129,13 +136,15 @@ class Worker:
             pass
         self._slots.ask_to_end(self._me.asked_to_end)
         self._slots.disown(self._me.gone)
-        self._reports += self._slots.overdue()
+        self._reports += [*self._slots.overdue(), *self._undecided.due()]
 
     def _came_back(self, lease: Lease, report: e.Report | None) -> None:
         """Keep the report; in a drain an attempt may have come back because it was asked to stop."""
         attempt = self._slots.finished(lease)
         if attempt is None or report is None:
             return
+        if is_manual(attempt.chart, attempt.task):
+            self._only_once.add(lease)
         run = self._runs.get(run_id_of(lease[0])) if self._stopping else None
         if run and not draining.must_tell(run, attempt, report):
             self._returned.append(lease)
@@ -151,6 +160,7 @@ class Worker:
         self._chaining.begin(self._free)
         outcome = self._recorder.record([(self._runs[run], first[run]) for run in first if run in self._runs])
         self._reports = outcome.moved + later
+        self._only_once -= {(done.report.task, done.report.attempt) for done in outcome.done}
         held = self._mine() if outcome.done else set()
         for recorded in outcome.done:
             self._door.still.tell(recorded.run)
@@ -175,10 +185,7 @@ class Worker:
         self._claiming.follow(run, self._recorder.now)
 
     def _is_new(self, run: Snapshot, task: Task, report: e.Report) -> bool:
-        """Recorded already leased; or claimed, and nothing had to be decided of an attempt that was lost before.
-
-        What was not asked about, for nobody heard of its claim, renewals hand back.
-        """
+        """Recorded already leased, or claimed with nothing to decide first; what nobody asked about is handed back."""
         lease = (task.name, task.attempt)
         own = lease == (report.task, report.attempt)
         asked = isinstance(report, e.AttemptLost) if own else task.lost_by is None
@@ -209,6 +216,8 @@ class Worker:
         if self._returned:
             store, leases = self._store, [*self._returned]
             retrying(store, lambda db: tasks.release(db, self._me.id, leases, store.clock(db)))
+            for task, _ in leases:
+                self._runs.pop(run_id_of(task), None)
             self._returned = []
             store.tell_due()
 
@@ -236,12 +245,7 @@ class Worker:
 
     def _quiet(self) -> bool:
         """Nothing runs here and nothing waits to be recorded."""
-        held = self._slots.busy or self._places.kept or self._reports
-        return not held and self._slots.came.empty()
-
-    def _idle(self) -> bool:
-        """The look that was made when all was quiet found nothing to do, now or after a back-off."""
-        return self._quiet() and self._claiming.idle
+        return not (self._slots.busy or self._places.kept or self._reports) and self._slots.came.empty()
 
     def _gave_up(self) -> bool:
         return 0 < self._slots.size <= self._slots.hung * 2
@@ -250,7 +254,7 @@ class Worker:
         """Others have ended this life: drop all that was held, and begin a new one."""
         structlog.get_logger().warning("worker.lost_lease", incarnation=self._me.id)
         self._slots.disown(self._slots.held())
-        self._reports, self._returned = [], []
+        self._reports, self._returned, self._only_once, self._undecided = [], [], set(), Undecided()
         self._runs.clear()
         self._me.abandon()
         self._door.places.pop(self._me.id, None)
@@ -268,7 +272,7 @@ class Worker:
         except errors.StoreError as error:
             structlog.get_logger().warning("worker.drain_unrecorded", reason=str(error))
         finally:
-            hanging = self._slots.held()
+            hanging = {*self._slots.held(), *self._only_once, *self._undecided.leases()}
             self._slots.close()
             self._me.end(hanging)
 
@@ -283,9 +287,14 @@ class Worker:
     def _until_back(self, seconds: float) -> None:
         until = monotonic() + seconds
         while True:
-            self._record()
-            self._arrive()
-            self._give_back()
-            if not (self._slots.busy or self._places.kept or self._reports) or monotonic() >= until:
-                return
+            try:
+                self._record()
+                self._arrive()
+                self._give_back()
+                if not (self._slots.busy or self._places.kept or self._reports) or monotonic() >= until:
+                    return
+            except STORE_AWAY as error:
+                if monotonic() >= until:
+                    raise
+                self._wait_for_store(error)
             self._listen()

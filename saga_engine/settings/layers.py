@@ -21,6 +21,7 @@ Key: TypeAlias = tuple[str, ...]
 FILE: Final = "saga.toml"
 PROJECT_FILE: Final = "pyproject.toml"
 DOTENV: Final = ".env"
+A_TABLE: Final = "Input should be a table of settings"
 IN_STORE: Final = {"url": "store", "group": "store_group"}
 """``[store] url`` and ``group`` are another way to write ``store`` and ``store_group``."""
 
@@ -52,7 +53,7 @@ def settings_file(start: Path) -> Path | None:
         project = folder / PROJECT_FILE
         if (folder / FILE).is_file():
             return folder / FILE
-        return project if project.is_file() and "saga" in _toml(project).get("tool", {}) else None
+        return project if project.is_file() and "saga" in _tools(project) else None
 
     return _nearest(start, Path(start.anchor), in_folder)
 
@@ -79,15 +80,20 @@ def from_dotenv(path: Path) -> Layer:
 
 def from_file(path: Path, profile: str | None) -> list[Layer]:
     """What the settings file says: first its part for *profile* (or the profile it names itself), then the rest."""
-    values = _toml(path)
-    values = values["tool"]["saga"] if path.name == PROJECT_FILE else values
+    values = _tools(path)["saga"] if path.name == PROJECT_FILE else _toml(path)
+    if not isinstance(values, dict):
+        raise SettingsError(f"{path}: tool.saga: {A_TABLE}")
     profiles = values.pop("profiles", {})
+    if not isinstance(profiles, dict):
+        raise SettingsError(f"{path}: profiles: {A_TABLE} for each name")
     rest = Layer(str(path), path.parent, _file_leaves(values), is_file=True)
     name = profile or values.get("profile")
-    if not name:
+    if not name or not isinstance(name, str):  # what is no text, the model refuses with all the rest
         return [rest]
     if name not in profiles:
         raise SettingsError(f"{path}: there is no [profiles.{name}]. Profiles: {', '.join(profiles) or 'none'}.")
+    if not isinstance(profiles[name], dict):
+        raise SettingsError(f"{path}: profiles.{name}: {A_TABLE}")
     return [Layer(f"{path} [profiles.{name}]", path.parent, _file_leaves(profiles[name]), is_file=True), rest]
 
 
@@ -142,15 +148,27 @@ def _nearest(start: Path, top: Path, in_folder: Callable[[Path], Path | None]) -
     """What *in_folder* finds first, from *start* up to *top*.
 
     A file above *start* that belongs to another user is refused: settings name code to run, and anybody may
-    write into a folder like /tmp.
+    write into a folder like /tmp. So is a folder that may not be searched: nobody knows what would hold here.
     """
     for folder in (start, *start.parents):
-        path = in_folder(folder)
-        if path and folder != start and path.stat().st_uid not in {0, os.geteuid(), start.stat().st_uid}:
+        try:
+            path = in_folder(folder)
+            owners = {path.stat().st_uid} - {0, os.geteuid(), start.stat().st_uid} if path else set()
+        except OSError as error:
+            raise SettingsError(
+                f"{folder} cannot be searched for settings: {error.strerror}; make your own {FILE} in {start}"
+            ) from None
+        if owners and folder != start:
             raise SettingsError(f"{path} belongs to another user and is not used: make your own {FILE} in {start}")
         if path or folder == top:
             return path
     return None
+
+
+def _tools(project: Path) -> dict[str, Any]:
+    """The tables of ``[tool]``; what is written there otherwise is not ours to judge."""
+    found = _toml(project).get("tool", {})
+    return found if isinstance(found, dict) else {}
 
 
 def _toml(path: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from saga_engine.settings.values import Settings
 PLAINER: Final = {
     "tuple_type": 'Input should be a list, such as ["ann", "bob"]',
     "dict_type": "Input should be a table of names and values",
-    "model_type": "Input should be a table of settings",
+    "model_type": layers.A_TABLE,
 }
 """What pydantic says in Python's words, in those of a settings file, by its kind."""
 
@@ -31,7 +31,7 @@ def load(start: Path | None = None, **flags: object) -> Settings:
     start at its folder, so every folder below finds the same store; paths in flags and variables start at *start*.
     Raises ``SettingsError`` naming source, key and remedy of all that is wrong.
     """
-    start = (start or Path.cwd()).resolve()
+    start = _found(start)
     file = layers.settings_file(start)
     root = file.parent if file else start
     dotenv = layers.dotenv_file(start, root)
@@ -46,6 +46,13 @@ def load(start: Path | None = None, **flags: object) -> Settings:
     origins = {".".join(key): layer.origin(key) for layer in reversed(said) for key in layer.leaves}
     settings.remember(root, origins, ChainMap(os.environ, layers.read_dotenv(dotenv)) if dotenv else os.environ)
     return settings
+
+
+def _found(start: Path | None) -> Path:
+    try:
+        return (start or Path.cwd()).resolve()
+    except OSError:
+        raise SettingsError("The working directory is gone; go into one that is there, and try again") from None
 
 
 def _profile(said: list[Layer]) -> str | None:

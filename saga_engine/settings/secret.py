@@ -18,12 +18,27 @@ FILE_BYTES_MAX: Final = 64 * 1024
 """A file that holds one URL is not larger."""
 
 _NAME_OF_SECRET: Final = r"(?:ssl)?password|passwd|pwd|secret|token|api_?key"  # noqa: S105  words, not a password
+_BEFORE: Final = r"(?:[\w-]*[_-])?"
 # As SQLAlchemy reads a URL: the password ends at the first @; it may hold a slash or a colon.
 _URL: Final = re.compile(r"^[\w+]+://(?:[^:/]*(?::(?P<password>[^@]*))?@)?")
-# In running text a password with @ in it must go too, so this one goes on to the last @ of the word.
-_URL_IN_TEXT: Final = re.compile(r"(?P<head>[\w+.-]+://[^\s:/@]*:)[^\s\"'<>]*(?=@)")
+# A value that is a URL as a whole: what stands before its last @ may hold anything, and none of it is shown.
+_URL_ALONE: Final = re.compile(r"^(?P<head>[\w+.-]+://[^:/]*:).*(?=@)", re.DOTALL)
+_QUERY_ALONE: Final = re.compile(rf"(?P<head>[?&]{_BEFORE}(?:{_NAME_OF_SECRET})=)[^&#]*", re.IGNORECASE)
+# In running text a password with @ in it must go too, so this one goes on to the last @ of the word. A quote belongs
+# to the word unless what comes behind it says that it ends there. Looked for where a word begins only: a text that is
+# one long word would take the square of its length.
+_URL_IN_TEXT: Final = re.compile(
+    r"(?<![\w+.-])(?P<head>[\w+.-]+://[^\s:/]*:)(?:[^\s\"'<>]|[\"'](?![\s,;:.)\]}<>\"'=]|$)){0,1024}(?=@)"
+)
+_STRING: Final = r"[bBrRuU]{0,2}(?:\\\"(?:(?!\\\").)*\\\"|'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")"
 _PAIR_IN_TEXT: Final = re.compile(
-    rf"(?P<head>\b(?:{_NAME_OF_SECRET})\s*=\s*)(?:'[^']*'|\"[^\"]*\"|[^\s&;,'\"]+)", re.IGNORECASE
+    rf"(?P<head>(?:\b|_)(?:{_NAME_OF_SECRET})\s*=\s*)(?:{_STRING}|[^\s&;,'\"]+)", re.IGNORECASE
+)
+# As in JSON, in a JSON string, and in what Python prints: the colon alone, as in "unexpected token: x", is none.
+_MEMBER_IN_TEXT: Final = re.compile(
+    rf"(?P<head>(?P<quote>\\?[\"']){_BEFORE}(?:{_NAME_OF_SECRET})(?P=quote)\s*[:=]\s*)"
+    rf"(?:{_STRING}|[^\s&;,'\"\[\]{{}}\\]+)",
+    re.IGNORECASE,
 )
 
 
@@ -51,13 +66,30 @@ def redact(text: str) -> str:
     pattern = _known.pattern
     if pattern is not None:
         text = pattern.sub(HIDDEN, text)
-    text = _URL_IN_TEXT.sub(rf"\g<head>{HIDDEN}", text)
-    return _PAIR_IN_TEXT.sub(rf"\g<head>{HIDDEN}", text)
+    for pattern in (_URL_IN_TEXT, _PAIR_IN_TEXT, _MEMBER_IN_TEXT):
+        text = pattern.sub(rf"\g<head>{HIDDEN}", text)
+    return text
+
+
+def redact_value(value: str) -> str:
+    """The same for a *value* that stands alone: where it is a URL, nothing of its password is shown.
+
+    In running text nobody can tell where a password ends that holds a blank or a quote.
+    """
+    if is_url(value):
+        for pattern in (_URL_ALONE, _QUERY_ALONE):
+            value = pattern.sub(rf"\g<head>{HIDDEN}", value)
+    return redact(value)
+
+
+def is_url(value: str) -> bool:
+    """True when *value* as a whole is written as a URL is."""
+    return re.match(r"[\w+.-]+://", value) is not None
 
 
 def is_secret_name(name: str) -> bool:
-    """True when whatever is called *name* is a secret, such as "password" or "api_key"."""
-    return re.fullmatch(_NAME_OF_SECRET, name, re.IGNORECASE) is not None
+    """True when whatever is called *name* is a secret, such as "password", "db_password" or "api_key"."""
+    return re.fullmatch(rf"{_BEFORE}(?:{_NAME_OF_SECRET})", name, re.IGNORECASE) is not None
 
 
 def resolve(name: str, reference: str, environment: Mapping[str, str], base: Path) -> SecretStr:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, P
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from saga_engine.errors import SettingsError
-from saga_engine.settings.secret import redact, resolve
+from saga_engine.settings.secret import redact, redact_value, resolve
 
 KIBIBYTE = 1024
 RENEWALS_PER_LEASE = 2
@@ -138,9 +138,20 @@ class Settings(BaseSettings):
 
     def __repr_args__(self) -> Iterator[tuple[str, object]]:
         for name in type(self).model_fields:
-            yield name, Shown(redact(repr(getattr(self, name))))
+            yield name, Shown(redact(repr(_without_passwords(getattr(self, name)))))
 
     __str__ = BaseSettings.__repr__
+
+
+def _without_passwords(value: object) -> object:
+    """URLs are redacted one by one: where quotes stand around them, a password may hold the same."""
+    match value:
+        case str():
+            return redact_value(value)
+        case Mapping():
+            return {name: _without_passwords(inner) for name, inner in value.items()}
+        case _:
+            return value
 
 
 class Shown(str):

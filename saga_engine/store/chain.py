@@ -9,12 +9,14 @@ from typing import Final, Literal, TypeAlias
 from saga_engine.domain.replay import Replay, differences
 from saga_engine.store.entry import beginning
 from saga_engine.store.histories import Head, Stored
+from saga_engine.store.rows import rests_in
 
 What: TypeAlias = Literal["line", "row", "anchor", "removed", "stray", "pruned", "store"]
 """line: of the journal · row: of the run, against its journal · anchor: against an anchor · removed: a whole run ·
 stray: lines without a run · pruned: a row of saga_pruned · store: its own name."""
 
 TIMES: Final = ("created_at", "entered_at", "updated_at", "ended_at")
+BESIDE: Final = ("rests_in", "paused_by", "paused_reason")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,26 @@ class Mark:
     """The anchor's name, for people."""
 
 
+class _Rest:
+    """What is left of a history whose first lines are gone."""
+
+    def __init__(self) -> None:
+        self._last: Stored | None = None
+        self._whole = True
+
+    def take(self, line: Stored) -> None:
+        last = self._last
+        if last is None:
+            self._whole = line.revision != 1
+        elif self._whole:
+            self._whole = line.revision == last.revision + 1 and line.follows(last.hash)
+        self._last = line
+
+    def ends_in(self, head: Head) -> bool:
+        last = self._last
+        return self._whole and (last is None or (last.revision, last.hash) == (head.revision, head.hash))
+
+
 class Chain:
     """The history of one run. Hand it every stored line in order, then ask what is wrong."""
 
@@ -51,10 +73,14 @@ class Chain:
         self.length = 0
         """Lines found good so far."""
         self._broken = False
+        self._rest = _Rest()
 
     def take(self, line: Stored) -> None:
         """Look at the next line. What comes behind the first that is wrong is not looked at."""
-        if self._broken or self._is_news(line):
+        if self._is_news(line):
+            return
+        self._rest.take(line)
+        if self._broken:
             return
         expected = self.length + 1
         wrong = self._wrong(line, expected)
@@ -81,6 +107,12 @@ class Chain:
                 text = f"saga, version, run key, input, starter or start is not what {mark.anchor} knows"
                 self._fault(None, "anchor", text)
         return self._faults
+
+    def is_being_pruned(self) -> bool:
+        """Whether the run has ended, and nothing is wrong but that the first of its lines are gone."""
+        head = self._head
+        ended = head.times[-1] is not None and not (head.stored and head.stored.tasks)
+        return ended and self._rest.ends_in(head)
 
     def _is_news(self, line: Stored) -> bool:
         """Recorded after the run's row was read."""
@@ -127,8 +159,10 @@ class Chain:
             return
         told = self._replay
         yield from differences(told.run, self._head.stored)
-        by_journal = (told.started_at, told.entered_at, told.updated_at, told.ended_at)
-        for name, ours, theirs in zip(TIMES, by_journal, self._head.times, strict=True):
+        times = (told.started_at, told.entered_at, told.updated_at, told.ended_at)
+        by_journal = (*times, rests_in(told.run), *told.paused)
+        stored = (*self._head.times, *self._head.beside)
+        for name, ours, theirs in zip((*TIMES, *BESIDE), by_journal, stored, strict=True):
             if ours != theirs:
                 yield f"{name} is {theirs}, and {ours} by the journal"
 

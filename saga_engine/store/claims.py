@@ -14,6 +14,7 @@ from sqlalchemy import bindparam, select, update
 
 from saga_engine.domain.chart import CONVICTED, SUSPECTED
 from saga_engine.failpoints import hit
+from saga_engine.store.compiled import Compiled
 from saga_engine.store.schema import Moment, definitions, incarnations, tasks
 from saga_engine.store.tasks import lost_to
 
@@ -86,7 +87,7 @@ def look(db: sa.Connection, menu: Menu) -> Due:
     rows = [
         row
         for queue in menu.queues
-        for row in db.execute(_FIRSTS, {"of_queue": queue, "loaded": list(menu.loaded), "here": menu.host})
+        for row in _FIRSTS.execute(db, {"of_queue": queue, "loaded": list(menu.loaded), "here": menu.host})
     ]
     actions = _firsts((row.id, row.action) for row in rows)
     return Due(
@@ -112,7 +113,7 @@ def claim(db: sa.Connection, incarnation: str, menu: Menu, kind: Kind, limit: in
     incarnations never hold the same task. When this one ends, another may lease it; its attempt will be higher. An
     incarnation that has ended gets nothing.
     """
-    found: list[sa.Row[Any]] = []
+    found: list[Any] = []
     for queue in menu.queues:
         hungry = list(menu.loaded)
         while hungry and len(found) < limit:
@@ -122,7 +123,7 @@ def claim(db: sa.Connection, incarnation: str, menu: Menu, kind: Kind, limit: in
                 who = {"me": incarnation, "now": now, "here": menu.host}
                 alone = menu.alone_from(definition)
                 wanted = {"of_queue": queue, "of_definition": definition, "most": most, "alone_from": alone, **who}
-                rows = sorted(db.execute(_CLAIM[kind], wanted), key=lambda row: row.due_at)
+                rows = sorted(_CLAIM[kind].execute(db, wanted), key=lambda row: row.due_at)
                 found += rows
                 if len(rows) < most:
                     hungry.remove(definition)
@@ -174,12 +175,14 @@ def _first(column: sa.Column[Any], condition: sa.ColumnElement[bool]) -> sa.Scal
 
 _ACTION: Final = tasks.c.kind != _TIMER
 # Primary key of saga_definitions.
-_FIRSTS: Final = select(
-    definitions.c.id,
-    _first(tasks.c.due_at, _ACTION).label("action"),
-    _first(tasks.c.crashes, _ACTION).label("crashes"),
-    _first(tasks.c.due_at, _IS["timer"]).label("timer"),
-).where(definitions.c.id.in_(bindparam("loaded", expanding=True)))
+_FIRSTS: Final = Compiled(
+    select(
+        definitions.c.id,
+        _first(tasks.c.due_at, _ACTION).label("action"),
+        _first(tasks.c.crashes, _ACTION).label("crashes"),
+        _first(tasks.c.due_at, _IS["timer"]).label("timer"),
+    ).where(definitions.c.id.in_(bindparam("loaded", expanding=True)))
+)
 
 
 def _claiming(condition: sa.ColumnElement[bool]) -> sa.UpdateBase:
@@ -208,7 +211,7 @@ def _claiming(condition: sa.ColumnElement[bool]) -> sa.UpdateBase:
     )
 
 
-_CLAIM: Final[Mapping[Kind, sa.UpdateBase]] = {kind: _claiming(condition) for kind, condition in _IS.items()}
+_CLAIM: Final[Mapping[Kind, Compiled]] = {kind: Compiled(_claiming(condition)) for kind, condition in _IS.items()}
 
 
 def _freed(row: sa.Row[*tuple[Any, ...]], now: datetime) -> dict[str, Any]:

@@ -9,11 +9,12 @@ from saga_engine.errors import StoreUnreachable
 from saga_engine.store import postgres
 from saga_engine.store.files import Access, Host
 from saga_engine.store.postgres import open_postgres
+from saga_engine.store.retry import alone, certain, glancing, reading, retrying
 from saga_engine.store.sqlite import open_sqlite
-from saga_engine.store.transactions import Store, certain, reading, retrying
+from saga_engine.store.transactions import Store
 from saga_engine.store.wake import Ear
 
-__all__ = ["Ear", "Store", "certain", "open_store", "reading", "retrying"]
+__all__ = ["Ear", "Store", "alone", "certain", "glancing", "open_store", "reading", "retrying"]
 
 SQLITE = frozenset({"sqlite", "sqlite+pysqlite"})
 

@@ -50,6 +50,15 @@ def touch(db: sa.Connection, seen: Touch, incarnation: str, lease: tasks.Lease) 
     return kept
 
 
+def note(db: sa.Connection, seen: Touch) -> None:
+    """Note a touch that is known from the ledger, unless it is there."""
+    if seen.connection not in touched(db, seen.task):
+        hit("store.touch.before_note")
+        db.execute(
+            _TOUCH, {"run_id": seen.run_id, "task": seen.task, "connection": seen.connection, "ledger": seen.ledger}
+        )
+
+
 def known(db: sa.Connection, run_id: str, connection: str) -> Kept | None:
     """What the run keeps of a connection; None where it has never touched it."""
     rows = _rows(db, run_id)

@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import datetime
+from typing import TypeAlias
 
 from saga_engine.domain.draft import Decision
 from saga_engine.domain.events import Event
@@ -20,6 +21,19 @@ class Pinned(Value):
     definition: int
     queue: str
     host: str | None = None
+
+
+class Head(Value):
+    """What T2 knows of a stored run, beside its snapshot: its number, and the hash of its last journal line."""
+
+    number: int
+    revision: int
+    journal_hash: bytes
+    pinned: Pinned
+
+
+Heads: TypeAlias = dict[str, Head]
+"""By run."""
 
 
 class NewRun(Value):

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import delete, select
@@ -16,6 +16,16 @@ from saga_engine.store.schema.runs import DUE_ACTION, DUE_TIMER
 KEPT_MAX = 1_000
 """How many runs one kind of finding names: beyond that more rows tell nobody more."""
 
+_KEPT = select(findings.c.run_id, findings.c.code)
+_LIVING = select(incarnations.c.queues, incarnations.c.loaded, incarnations.c.host).where(
+    incarnations.c.ended_at.is_(None)
+)
+_LINE = tasks.c.queue, tasks.c.definition
+_QUEUE, _DEFINITION = (
+    sa.bindparam("queue", type_=tasks.c.queue.type),
+    sa.bindparam("definition", type_=tasks.c.definition.type),
+)
+
 
 def renew(db: sa.Connection, now: datetime, ahead: timedelta = timedelta(0)) -> None:
     """Bring the findings up to date: W01 and W10 of due tasks that no live worker serves.
@@ -25,7 +35,7 @@ def renew(db: sa.Connection, now: datetime, ahead: timedelta = timedelta(0)) -> 
     Several keepers may do so at once: what one has found already the others leave.
     """
     seen = _unserved(db, now) | _held(db, now, ahead)
-    kept = {(row.run_id, row.code) for row in db.execute(select(findings.c.run_id, findings.c.code))}
+    kept = {(row.run_id, row.code) for row in db.execute(_KEPT)}
     # In one order: two keepers never wait for each other in a circle.
     for run, code in sorted(kept - set(seen)):
         hit("store.findings.before_delete")
@@ -44,40 +54,48 @@ def _unserved(db: sa.Connection, now: datetime) -> dict[tuple[str, str], str]:
     Of each queue and definition the KEPT_MAX that have been due for longest are looked at: what nobody serves stays
     among them, and a keeper holds up nobody for long, however much is due or waits.
     """
-    queues, loaded, hosts = _served(db)
+    workers = _living(db)
     found: dict[tuple[str, str], str] = {}
-    for due in (DUE_ACTION, DUE_TIMER):
+    for due in _DUE:
         for queue, definition in _lines(db, due):
-            first = _first(due, queue, definition, now)
-            if queue in queues and definition in loaded:
-                first = select(first.subquery()).where(sa.column("host").not_in(hosts))
-            for run, host in db.execute(first):
-                if queue not in queues:
+            there = [worker for worker in workers if queue in worker.queues]
+            hosts = sorted({worker.host for worker in there if definition in worker.loaded})
+            mine = {"queue": queue, "definition": definition, "now": now}
+            rows = db.execute(due.elsewhere, {**mine, "hosts": hosts}) if hosts else db.execute(due.first, mine)
+            for run, host in rows:
+                if not there:
                     found[run, "W01"] = f"no live worker serves the queue {queue}"
-                elif host is not None and host not in hosts:
+                elif host is not None and host not in {worker.host for worker in there}:
                     found[run, "W01"] = f"the run's files are on {host}, and no live worker is there"
                 else:
                     found[run, "W10"] = "no live worker has this version of the saga loaded"
     return dict(sorted(found.items())[:KEPT_MAX])
 
 
-def _lines(db: sa.Connection, due: sa.TextClause) -> Iterator[tuple[str, int]]:
+class _Due:
+    """What is asked of one index of due tasks, put together once: ix_saga_tasks_due or ix_saga_tasks_timers."""
+
+    def __init__(self, due: sa.TextClause) -> None:
+        behind = sa.tuple_(*_LINE) > sa.tuple_(_QUEUE, _DEFINITION)
+        self.next = select(*_LINE).where(due, behind).order_by(*_LINE).limit(1)
+        """The queue and definition that come next in the index."""
+        mine = (tasks.c.queue == _QUEUE, tasks.c.definition == _DEFINITION, tasks.c.due_at <= sa.bindparam("now"))
+        self.first = select(tasks.c.run_id, tasks.c.host).where(due, *mine).order_by(tasks.c.due_at).limit(KEPT_MAX)
+        """Run and host of what has been due for longest."""
+        hosts: sa.BindParameter[str] = sa.bindparam("hosts", expanding=True)
+        self.elsewhere = select(self.first.subquery()).where(sa.column("host").not_in(hosts))
+        """Those of them whose host is none of these."""
+
+
+_DUE = _Due(DUE_ACTION), _Due(DUE_TIMER)
+
+
+def _lines(db: sa.Connection, due: _Due) -> Iterator[tuple[str, int]]:
     """Each queue and definition that has a task in the index of *due*, found by going from one to the next."""
-    line = tasks.c.queue, tasks.c.definition
     queue, definition = "", 0
-    while True:
-        behind = sa.tuple_(*line) > sa.tuple_(sa.literal(queue), sa.literal(definition))
-        found = db.execute(select(*line).where(due, behind).order_by(*line).limit(1)).first()
-        if found is None:
-            return
+    while (found := db.execute(due.next, {"queue": queue, "definition": definition}).first()) is not None:
         queue, definition = found
         yield queue, definition
-
-
-def _first(due: sa.TextClause, queue: str, definition: int, now: datetime) -> sa.Select[str, str | None]:
-    """Run and host of what has been due for longest. ix_saga_tasks_due or ix_saga_tasks_timers."""
-    mine = (tasks.c.queue == queue, tasks.c.definition == definition, tasks.c.due_at <= now)
-    return select(tasks.c.run_id, tasks.c.host).where(due, *mine).order_by(tasks.c.due_at).limit(KEPT_MAX)
 
 
 def _held(db: sa.Connection, now: datetime, ahead: timedelta) -> dict[tuple[str, str], str]:
@@ -93,12 +111,16 @@ def _held(db: sa.Connection, now: datetime, ahead: timedelta) -> dict[tuple[str,
     return {(run, "W18"): text for run in db.execute(held).scalars()}
 
 
-def _served(db: sa.Connection) -> tuple[list[str], list[int], list[str]]:
-    rows = db.execute(
-        select(incarnations.c.queues, incarnations.c.loaded, incarnations.c.host).where(
-            incarnations.c.ended_at.is_(None)
-        )
-    ).all()
-    queues: set[str] = {queue for row in rows for queue in json.loads(row.queues)}
-    loaded: set[Any] = {row_id for row in rows for row_id in json.loads(row.loaded).values()}
-    return sorted(queues), sorted(loaded), sorted({row.host for row in rows})
+class _Worker(NamedTuple):
+    """What one serves."""
+
+    queues: frozenset[str]
+    loaded: frozenset[int]
+    host: str
+
+
+def _living(db: sa.Connection) -> list[_Worker]:
+    return [
+        _Worker(frozenset(json.loads(row.queues)), frozenset(json.loads(row.loaded).values()), row.host)
+        for row in db.execute(_LIVING)
+    ]

@@ -42,6 +42,8 @@ class Head:
     """None where its rows cannot be read as a run."""
     times: tuple[datetime | None, datetime | None, datetime | None, datetime | None] = (None, None, None, None)
     """Created, entered, updated, ended."""
+    beside: tuple[str | None, str | None, str | None] = (None, None, None)
+    """Where it rests, who paused it, and why."""
     fixed: str = ""
     """sha256 of what a start fixes for ever, hexadecimal: the journal does not hold it, an anchor does."""
 
@@ -105,7 +107,8 @@ def _head(row: Any, stored: Snapshot | None, whole: Any) -> Head:  # noqa: ANN40
         return Head(row.id, row.number, row.revision, row.hash, row.newest, None)
     times = (whole.created_at, whole.entered_at, whole.updated_at, whole.ended_at)
     fixed = [whole.saga, whole.version, whole.digest, whole.run_key, whole.input, whole.starter, text(times[0])]
-    return Head(row.id, row.number, row.revision, row.hash, row.newest, stored, times, digest(fixed))
+    beside = (whole.rests_in, whole.paused_by, whole.paused_reason)
+    return Head(row.id, row.number, row.revision, row.hash, row.newest, stored, times, beside, digest(fixed))
 
 
 def _all_or_each(db: sa.Connection, wanted: list[str], load: Callable[[list[str]], dict[str, T]]) -> dict[str, T]:

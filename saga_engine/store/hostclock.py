@@ -11,7 +11,7 @@ import struct
 import time
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2s
 from pathlib import Path
@@ -23,6 +23,8 @@ SLEWED: Final = 0.001
 """The part of the time that has passed by which a clock may have been slewed (adjtimex: half of it)."""
 BELIEVED_SECONDS: Final = 600.0
 """How long a clock that was set forward must stand there before the store's time follows."""
+TICK_SECONDS: Final = 2e-6
+"""More than a time of the journal is rounded to."""
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 NAMESPACE: Final = Path("/proc/self/ns/time")
 
@@ -107,8 +109,16 @@ class HostClock:
         return timedelta(seconds=self._wall() - now.told) if now.ahead_since else timedelta(0)
 
     def set(self) -> None:
-        """Keep this moment: time goes on from here. Under the write lock."""
-        self._keep(self._follow().packed())
+        """Keep this moment: time goes on from here. Under the write lock.
+
+        No two writes keep the same one, though the host's clock stand or be set back a little: by its moment a line of
+        the journal is known for whose it is.
+        """
+        last = unpacked(self._kept())
+        now = follow(last, self._boot, self._wall(), self._steady())
+        if last is not None and now.told <= last.told:
+            now = replace(now, told=last.told + TICK_SECONDS)
+        self._keep(now.packed())
 
     def _follow(self) -> Pair:
         return follow(unpacked(self._kept()), self._boot, self._wall(), self._steady())

@@ -74,10 +74,10 @@ _RENEW = (
 )
 
 
-def end(db: sa.Connection, incarnation: str, now: datetime, how: str) -> None:
-    """End in order (*how* "released"): the last write of a worker that drains."""
+def end(db: sa.Connection, incarnation: str, now: datetime, how: str) -> bool:
+    """End in order (*how* "released"): the last write of a worker that drains. False where it had ended before."""
     hit("store.incarnation.end")
-    db.execute(_END.where(incarnations.c.id == incarnation), {"now": now, "how": how})
+    return db.execute(_END.where(incarnations.c.id == incarnation), {"now": now, "how": how}).rowcount == 1
 
 
 def end_dead(db: sa.Connection, incarnation: str, now: datetime) -> None:

@@ -8,8 +8,10 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy import bindparam, func, select
 
-from saga_engine.store.schema import approvals, definitions, findings, inbox, runs, tasks, votes
+from saga_engine.store.compiled import Compiled
+from saga_engine.store.schema import approvals, definitions, findings, runs, tasks, votes
 from saga_engine.store.schema.runs import FAILING, RESTING
+from saga_engine.store.schema.story import UNDECIDED
 
 OPEN_SHOWN: Final = 200
 """How many of the gates that wait for people a list shows."""
@@ -97,19 +99,19 @@ _PINNED: Final = (
 )
 
 
-def row_of(db: sa.Connection, run_id: str) -> sa.Row[Any] | None:
+def row_of(db: sa.Connection, run_id: str) -> Any:  # noqa: ANN401  a row of saga_runs, or None
     """The run's row. Primary key."""
-    return db.execute(_ROW, {"run": run_id}).one_or_none()
+    return _ROW.one_or_none(db, {"run": run_id})
 
 
-def standing(db: sa.Connection, run_id: str) -> sa.Row[Any, Any, Any] | None:
+def standing(db: sa.Connection, run_id: str) -> Any:  # noqa: ANN401  as said
     """``(status, paused, gate)`` of a run; *gate*: the task of its open one. Primary key, ix_saga_approvals_run_id."""
-    return db.execute(_STANDING, {"run": run_id}).one_or_none()
+    return _STANDING.one_or_none(db, {"run": run_id})
 
 
-def by_key(db: sa.Connection, key: str) -> sa.Row[Any] | None:
+def by_key(db: sa.Connection, key: str) -> Any:  # noqa: ANN401  a row of saga_runs, or None
     """The run with that run key. Unique index."""
-    return db.execute(_BY_KEY, {"key": key}).one_or_none()
+    return _BY_KEY.one_or_none(db, {"key": key})
 
 
 def latest(db: sa.Connection, saga: str) -> str | None:
@@ -117,12 +119,12 @@ def latest(db: sa.Connection, saga: str) -> str | None:
     return db.execute(_LATEST, {"saga": saga}).scalar_one_or_none()
 
 
-_ROW: Final = select(runs).where(runs.c.id == bindparam("run"))
-_GATE: Final = select(approvals.c.task).where(approvals.c.run_id == runs.c.id, approvals.c.outcome.is_(None))
-_STANDING: Final = select(runs.c.status, runs.c.paused, _GATE.scalar_subquery().label("gate")).where(
-    runs.c.id == bindparam("run")
+_ROW: Final = Compiled(select(runs).where(runs.c.id == bindparam("run")))
+_GATE: Final = select(approvals.c.task).where(approvals.c.run_id == runs.c.id, UNDECIDED)
+_STANDING: Final = Compiled(
+    select(runs.c.status, runs.c.paused, _GATE.scalar_subquery().label("gate")).where(runs.c.id == bindparam("run"))
 )
-_BY_KEY: Final = select(runs).where(runs.c.run_key == bindparam("key"))
+_BY_KEY: Final = Compiled(select(runs).where(runs.c.run_key == bindparam("key")))
 _LATEST: Final = select(runs.c.id).where(runs.c.saga == bindparam("saga")).order_by(runs.c.id.desc()).limit(1)
 
 
@@ -148,20 +150,22 @@ def _between(column: sa.Column[str], prefix: str) -> sa.ColumnElement[bool]:
 
 def neighbours(db: sa.Connection, tag: str) -> tuple[str, ...]:
     """The tags before and after *tag*: how much of it is needed to be unique. Unique index of tag, twice."""
-    return tuple(neighbour for neighbour in db.execute(_NEIGHBOURS, {"of": tag}).one() if neighbour)
+    return tuple(neighbour for neighbour in _NEIGHBOURS.execute(db, {"of": tag})[0] if neighbour)
 
 
 _BEFORE: Final = select(func.max(runs.c.tag)).where(runs.c.tag < bindparam("of"))
 _AFTER: Final = select(func.min(runs.c.tag)).where(runs.c.tag > bindparam("of"))
-_NEIGHBOURS: Final = select(_BEFORE.scalar_subquery(), _AFTER.scalar_subquery())
+BESIDE: Final = (_BEFORE.scalar_subquery().label("before"), _AFTER.scalar_subquery().label("after"))
+"""The tags before and after the one that is bound as *of*."""
+_NEIGHBOURS: Final = Compiled(select(*BESIDE))
 
 
-def tasks_of(db: sa.Connection, run_id: str) -> Sequence[sa.Row[Any]]:
+def tasks_of(db: sa.Connection, run_id: str) -> Sequence[Any]:
     """The open tasks of a run with all their columns. ix_saga_tasks_run_id."""
-    return db.execute(_TASKS, {"run": run_id}).all()
+    return _TASKS.execute(db, {"run": run_id})
 
 
-_TASKS: Final = select(tasks).where(tasks.c.run_id == bindparam("run")).order_by(tasks.c.position)
+_TASKS: Final = Compiled(select(tasks).where(tasks.c.run_id == bindparam("run")).order_by(tasks.c.position))
 
 
 def open_approvals(db: sa.Connection, run_id: str | None = None) -> Sequence[sa.Row[Any]]:
@@ -188,12 +192,10 @@ def open_approvals(db: sa.Connection, run_id: str | None = None) -> Sequence[sa.
         )
         .join(runs, runs.c.id == approvals.c.run_id)
         .join(definitions, definitions.c.id == runs.c.definition)
-        .where(approvals.c.outcome.is_(None))
+        .where(approvals.c.outcome.is_(None) if run_id is None else sa.and_(approvals.c.run_id == run_id, UNDECIDED))
         .order_by(approvals.c.expires_at)
         .limit(OPEN_SHOWN)
     )
-    if run_id is not None:
-        query = query.where(approvals.c.run_id == run_id)
     return db.execute(query).all()
 
 
@@ -217,16 +219,6 @@ def same_error(db: sa.Connection, error: str, limit: int = 100) -> int:
     """How many runs have a task whose last failure says the same, counted up to *limit*. ix_saga_tasks_failing."""
     matching = select(tasks.c.run_id).where(FAILING, tasks.c.error == error).distinct().limit(limit).subquery()
     return int(db.execute(select(func.count()).select_from(matching)).scalar_one())
-
-
-def event_known(db: sa.Connection, run_id: str, source: str, dedup_key: str) -> bool:
-    """Whether an event with that event key has arrived already. uq_saga_inbox_dedup."""
-    return db.execute(_EVENT, {"run": run_id, "of": source, "key": dedup_key}).first() is not None
-
-
-_EVENT: Final = select(inbox.c.number).where(
-    inbox.c.run_id == bindparam("run"), inbox.c.source == bindparam("of"), inbox.c.dedup_key == bindparam("key")
-)
 
 
 def durability(db: sa.Connection) -> Mapping[str, str]:

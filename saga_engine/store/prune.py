@@ -58,10 +58,12 @@ class Old:
 
 # Primary key of saga_runs, from the oldest on; ix_saga_tasks_run_id for each.
 _NO_TASK: Final = ~sa.exists().where(tasks.c.run_id == runs.c.id)
+# No EXISTS: planned while there were few tasks, it would read those of all runs.
+_AT_REST: Final = select(tasks.c.name).where(tasks.c.run_id == runs.c.id).limit(1).scalar_subquery().is_(None)
 _FIRST_LINE: Final = select(sa.func.min(journal.c.revision)).where(journal.c.run == runs.c.number).scalar_subquery()
 _GONE: Final = sa.func.coalesce(_FIRST_LINE - 1, runs.c.revision).label("gone")
 _OLD: Final = (
-    select(runs.c.id, runs.c.saga, runs.c.status, runs.c.ended_at, runs.c.revision, _GONE, _NO_TASK.label("at_rest"))
+    select(runs.c.id, runs.c.saga, runs.c.status, runs.c.ended_at, runs.c.revision, _GONE, _AT_REST.label("at_rest"))
     .where(runs.c.id > bindparam("after", type_=Name))
     .order_by(runs.c.id)
     .limit(bindparam("most", type_=sa.Integer))

@@ -55,8 +55,10 @@ _PAGE: Final = (
 
 
 def of(db: sa.Connection, runs: Sequence[str]) -> dict[str, Gone]:
-    """Those of these runs that were pruned. Unique index of run_id."""
-    return {row.run_id: _gone(row) for row in db.execute(_OF, {"ids": list(runs)})} if runs else {}
+    """Those of these runs that were pruned; none where their rows cannot be read. Unique index of run_id."""
+    if not runs:
+        return {}
+    return readable(db, lambda: {row.run_id: _gone(row) for row in db.execute(_OF, {"ids": list(runs)})}) or {}
 
 
 _OF: Final = select(pruned).where(pruned.c.run_id.in_(bindparam("ids", expanding=True, type_=Name)))

@@ -11,49 +11,67 @@ event and the commands that explain it.
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import count
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam, func, select
 
-from saga_engine.domain.frozen import Value
 from saga_engine.domain.snapshot import Snapshot
 from saga_engine.failpoints import hit
 from saga_engine.store import schema as s
-from saga_engine.store.entry import Entry, Pinned, beginning
+from saga_engine.store.compiled import Compiled
+from saga_engine.store.entry import Entry, Head, Heads, Pinned, beginning
+from saga_engine.store.guard import ALLOWED, guarded
+from saga_engine.store.inspect import BESIDE
 from saga_engine.store.many import any_of, stamp_of
-from saga_engine.store.rows import Batch, collect
+from saga_engine.store.rows import collect
 from saga_engine.store.schema.runs import NUMBERS
 from saga_engine.store.statements import WRITES
+from saga_engine.store.written import Batch
 
 
-def record(db: sa.Connection, entries: Sequence[Entry], now: datetime) -> list[Entry]:
-    """Write *entries*, at most one for each run, inside the caller's transaction; return those whose run has moved."""
+def record(db: sa.Connection, entries: Sequence[Entry], now: datetime, heads: Heads | None = None) -> list[Entry]:
+    """Write *entries*, at most one for each run, inside the caller's transaction; return those whose run has moved.
+
+    Into *heads* goes what the runs are after it.
+    """
     assert len({entry.run_id for entry in entries}) == len(entries), "two decisions on one snapshot exclude each other"
-    heads = _lock(db, [entry.run_id for entry in entries if entry.new is None])
+    locked = _lock(db, [entry.run_id for entry in entries if entry.new is None])
     numbers = _numbers(db, sum(entry.new is not None for entry in entries))
     batch = Batch(now, stamp_of(db.dialect.name))
+    after: Heads = {}
     moved = []
     for entry in entries:
-        after = entry.decision.after
-        assert after.ended or after.tasks, f"{after.run_id} would be live without an open task: nobody would look again"
-        if entry.new or _unmoved(entry.before, heads.get(entry.run_id)):
-            collect(batch, entry, *_chained(entry, heads, numbers))
+        if entry.new or _unmoved(entry.before, locked.get(entry.run_id)):
+            after[entry.run_id] = collect(batch, entry, _before(entry, locked, numbers))
         else:
             moved.append(entry)
     hit("store.record.before_write")
     for name in WRITES.execute(db, batch):
         hit(f"store.record.{name}")
+    if heads is not None:
+        heads |= after
     return moved
 
 
-class Head(Value):
+def record_at_once(db: sa.Connection, entries: Sequence[Entry], now: datetime, heads: Heads, sent: datetime) -> bool:
+    """The same by a single statement, of runs whose *heads* are known. False: nothing was written, take the long way.
+
+    Some run has moved, or what these decisions write takes more than one statement, or it was *sent* too long ago.
+    """
+    batch = Batch(now, stamp_of(db.dialect.name))
+    after = {entry.run_id: collect(batch, entry, heads[entry.run_id]) for entry in entries}
+    hit("store.record.before_write")
+    written = WRITES.if_allowed(db, batch, ALLOWED, guarded(entries, heads, sent))
+    if written:
+        heads |= after
+    return bool(written)
+
+
+class Locked(NamedTuple):
     """A locked run as it stands now, with its open tasks' fences."""
 
-    number: int
-    revision: int
-    journal_hash: bytes
-    pinned: Pinned
+    head: Head
     fences: dict[str, tuple[int, str | None]]
 
 
@@ -77,21 +95,34 @@ def _locking(dialect: str) -> sa.CompoundSelect[*tuple[Any, ...]]:
     )
 
 
-_LOCKING: Final = {dialect: _locking(dialect) for dialect in ("sqlite", "postgresql")}
+_LOCKING: Final = Compiled({dialect: _locking(dialect) for dialect in ("sqlite", "postgresql")})
 
 
-def _lock(db: sa.Connection, ids: list[str]) -> dict[str, Head]:
+def _lock(db: sa.Connection, ids: list[str]) -> dict[str, Locked]:
     if not ids:
         return {}
-    rows = db.execute(_LOCKING[db.dialect.name], {"ids": ids}).all()
+    rows = _LOCKING.execute(db, {"ids": ids})
     hit("store.record.locked")
     heads = {}
     for run_id, counted, number, digest, definition, queue, host, name, leased_by in rows:
         if name is None:
-            heads[run_id] = Head(number, counted, digest, Pinned(definition, queue, host), {})
+            heads[run_id] = Locked(Head(number, counted, digest, Pinned(definition, queue, host)), {})
         else:
             heads[run_id].fences[name] = (counted, leased_by)
     return heads
+
+
+class Numbered(NamedTuple):
+    """The number of a new run, and the tags beside its own."""
+
+    number: int
+    neighbours: tuple[str, ...]
+
+
+def numbered(db: sa.Connection, tag: str) -> Numbered:
+    """What the start of a run asks PostgreSQL before it writes. A number that is not used after all is a gap."""
+    ((number, *beside),) = _NUMBERED.execute(db, {"wanted": 1, "of": tag})
+    return Numbered(number, tuple([neighbour for neighbour in beside if neighbour]))
 
 
 def _numbers(db: sa.Connection, wanted: int) -> Iterator[int]:
@@ -99,31 +130,36 @@ def _numbers(db: sa.Connection, wanted: int) -> Iterator[int]:
     if not wanted:
         return iter(())
     if db.dialect.name == "postgresql":
-        return iter([number for (number,) in db.execute(_NEXT_NUMBERS, {"wanted": wanted})])
-    return count(db.execute(_LAST_NUMBER).scalar_one() + 1)
+        return iter([number for (number,) in _NEXT_NUMBERS.execute(db, {"wanted": wanted})])
+    return count(_LAST_NUMBER.execute(db, {})[0][0] + 1)
 
 
-_NEXT_NUMBERS: Final = select(NUMBERS.next_value()).select_from(
-    func.generate_series(1, bindparam("wanted", type_=sa.Integer))
-)
+def _next_numbers() -> sa.Select[Any]:
+    series = func.generate_series(1, bindparam("wanted", type_=sa.Integer))
+    return select(NUMBERS.next_value().label("number")).select_from(series)
+
+
+_NEXT_NUMBERS: Final = Compiled(_next_numbers())
+_NUMBERED: Final = Compiled(_next_numbers().add_columns(*BESIDE))
 # Primary keys of saga_runs and saga_journal: lines whose run somebody has removed are nobody else's.
-_LAST_NUMBER: Final = select(
-    func.max(
-        func.coalesce(select(func.max(s.runs.c.number)).scalar_subquery(), 0),
-        func.coalesce(select(func.max(s.journal.c.run)).scalar_subquery(), 0),
+_LAST_NUMBER: Final = Compiled(
+    select(
+        func.max(
+            func.coalesce(select(func.max(s.runs.c.number)).scalar_subquery(), 0),
+            func.coalesce(select(func.max(s.journal.c.run)).scalar_subquery(), 0),
+        )
     )
 )
 
 
-def _chained(entry: Entry, heads: dict[str, Head], numbers: Iterator[int]) -> tuple[int, Pinned, bytes]:
-    """The run's number, what it is pinned to, and the hash of its last journal line."""
+def _before(entry: Entry, locked: dict[str, Locked], numbers: Iterator[int]) -> Head:
+    """The run as it was: its number, what it is pinned to, and the hash of its last journal line."""
     if entry.new:
-        return next(numbers), entry.new.pinned, beginning(entry.run_id)
-    head = heads[entry.run_id]
-    return head.number, head.pinned, head.journal_hash
+        return Head(next(numbers), 0, beginning(entry.run_id), entry.new.pinned)
+    return locked[entry.run_id].head
 
 
-def _unmoved(before: Snapshot, head: Head | None) -> bool:
-    if head is None or head.revision != before.revision:
+def _unmoved(before: Snapshot, locked: Locked | None) -> bool:
+    if locked is None or locked.head.revision != before.revision:
         return False
-    return head.fences == {task.name: (task.attempt, task.leased_by) for task in before.tasks}
+    return locked.fences == {task.name: (task.attempt, task.leased_by) for task in before.tasks}

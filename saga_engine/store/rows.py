@@ -1,43 +1,25 @@
 """What a decision writes: the difference between the snapshot before and the snapshot after, as rows by statement."""
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping
-from datetime import datetime
-from typing import Any, Final
-
-from msgspec.json import Encoder
-
 from saga_engine.domain import commands as c
 from saga_engine.domain import line
 from saga_engine.domain.events import AttemptLost
-from saga_engine.domain.snapshot import Snapshot, Task
+from saga_engine.domain.snapshot import Snapshot, Task, UndoEntry
 from saga_engine.store import written as w
-from saga_engine.store.entry import Entry, NewRun, Pinned, line_hash
-from saga_engine.store.many import Stamp
+from saga_engine.store.entry import Entry, Head, NewRun, Pinned, line_hash
+from saga_engine.store.told import TOLD, as_json
+from saga_engine.store.written import Batch
 
 
-class Batch(defaultdict[str, list[Any]]):
-    """Rows to write, by the name of the statement, all of one moment; *stamp* says how the driver takes times."""
-
-    def __init__(self, now: datetime, stamp: Stamp) -> None:
-        super().__init__(list)
-        self.at, self.now = now, stamp(now)
-        self._stamp = stamp
-
-    def time(self, moment: datetime | None) -> Any:  # noqa: ANN401  as the driver takes it
-        """A time of a row, or none."""
-        return None if moment is None else self._stamp(moment)
-
-
-def collect(batch: Batch, entry: Entry, number: int, pinned: Pinned, previous: bytes) -> None:
-    """Add the rows that one entry writes to *batch*, of the run of that *number*.
-
-    *previous* is the hash of the journal line before.
-    """
+def collect(batch: Batch, entry: Entry, head: Head) -> Head:
+    """Add the rows that one entry writes to *batch*, of the run with that *head*; return what its head becomes."""
+    number, pinned = head.number, head.pinned
+    assert entry.decision.after.ended or entry.decision.after.tasks, (
+        f"{entry.run_id} would be live without an open task: nobody would look again"
+    )
     before, after, commands = entry.before, entry.decision.after, entry.decision.commands
     event = line.event_text(after.run_id, entry.event)
     told = line.commands_text(after.run_id, after.revision, batch.at, entry.event, commands)
-    digest = line_hash(previous, after.revision, batch.at, event, told)
+    digest = line_hash(head.journal_hash, after.revision, batch.at, event, told)
     batch["journal"].append(w.JournalRow(number, after.revision, batch.now, event, told, digest))
     if entry.new:
         batch["runs"].append(_new_run(batch, entry.new, number, after, digest))
@@ -47,9 +29,10 @@ def collect(batch: Batch, entry: Entry, number: int, pinned: Pinned, previous: b
     _results(batch, number, before, after)
     _undo(batch, number, before, after)
     for command in commands:
-        told_by = _TOLD.get(type(command))
+        told_by = TOLD.get(type(command))
         if told_by is not None:
             told_by(batch, command, after)
+    return Head(number, after.revision, digest, pinned)
 
 
 def _new_run(batch: Batch, new: NewRun, number: int, after: Snapshot, digest: bytes) -> w.NewRunRow:
@@ -67,14 +50,15 @@ def _new_run(batch: Batch, new: NewRun, number: int, after: Snapshot, digest: by
         created_at=batch.now,
         state=after.state,
         status=after.status,
-        rests_in=_rests_in(after),
+        rests_in=rests_in(after),
         open=after.open,
         revision=after.revision,
         transitions=after.transitions,
-        visits=_json(after.visits),
+        visits=as_json(after.visits),
         paused=after.paused,
         cancelling=after.cancelling,
         rollback_to=after.rollback_to,
+        rollback_floor=after.rollback_floor,
         entered_at=batch.now,
         updated_at=batch.now,
         ended_at=batch.now if after.ended else None,
@@ -88,14 +72,15 @@ def _run_changes(batch: Batch, before: Snapshot, after: Snapshot, digest: bytes)
     return w.RunRow(
         after.state,
         after.status,
-        _rests_in(after),
+        rests_in(after),
         after.open,
         after.revision,
         after.transitions,
-        _json(after.visits),
+        as_json(after.visits),
         after.paused,
         after.cancelling,
         after.rollback_to,
+        after.rollback_floor,
         batch.now if moved else None,
         batch.now,
         batch.now if ended else None,
@@ -104,7 +89,8 @@ def _run_changes(batch: Batch, before: Snapshot, after: Snapshot, digest: bytes)
     )
 
 
-def _rests_in(run: Snapshot) -> str | None:
+def rests_in(run: Snapshot) -> str | None:
+    """The state where it waits or is parked."""
     return run.state if run.status in ("waiting", "parked") else None
 
 
@@ -200,101 +186,25 @@ def _results(batch: Batch, number: int, before: Snapshot, after: Snapshot) -> No
 
 
 def _undo(batch: Batch, number: int, before: Snapshot, after: Snapshot) -> None:
+    """What became of a step is written when it is over: while it is open, its task tells that it was started."""
+    had, has = _open_steps(before), _open_steps(after)
     old = before.undo
-    if after.undo is old:
+    if after.undo is old and had <= has:
         return
     for i, entry in enumerate(after.undo):
-        if i >= len(old):
-            task = entry.task[len(after.run_id) :]
-            kept = (entry.position, entry.state, entry.visit, task, entry.revision, entry.status)
+        was = old[i] if i < len(old) else None
+        if _told(entry, has) and (was is None or was.status == "started"):
+            continue
+        if was is None or was.status != entry.status or _told(was, had):
+            suffix = entry.task[len(after.run_id) :]
+            kept = (entry.position, entry.state, entry.visit, suffix, entry.revision, entry.status)
             batch["undo"].append(w.UndoRow(number, *kept))
-        elif entry.status != old[i].status:
-            batch["undo_changes"].append(w.UndoChange(entry.status, number, entry.position))
 
 
-def _paused(batch: Batch, command: c.Pause, after: Snapshot) -> None:
-    batch["pauses"].append(w.PauseRow(command.actor, command.reason, after.run_id))
+def _open_steps(run: Snapshot) -> set[str]:
+    return {task.name for task in run.tasks if task.kind == "step"}
 
 
-def _resumed(batch: Batch, _command: c.Resume, after: Snapshot) -> None:
-    batch["pauses"].append(w.PauseRow(None, None, after.run_id))
-
-
-def _kept(batch: Batch, command: c.KeepEvent, after: Snapshot) -> None:
-    batch["inbox"].append(_event(after.run_id, command, command.payload, command.actor, "waiting"))
-
-
-def _noted(batch: Batch, command: c.NoteEvent, after: Snapshot) -> None:
-    """One that was taken at once: only its key is remembered."""
-    if command.dedup_key is not None:
-        batch["inbox"].append(_event(after.run_id, command, "", "", command.fate))
-
-
-def _event(run_id: str, command: c.KeepEvent | c.NoteEvent, payload: str, actor: str, fate: str) -> w.InboxRow:
-    return w.InboxRow(
-        run_id=run_id,
-        number=command.number,
-        name=command.name,
-        payload=payload,
-        actor=actor,
-        source=command.source,
-        dedup_key=command.dedup_key,
-        fate=fate,
-    )
-
-
-def _taken(batch: Batch, command: c.TakeEvent, after: Snapshot) -> None:
-    batch["inbox_changes"].append(w.InboxChange(command.fate, after.run_id, command.number))
-
-
-def _opened(batch: Batch, command: c.OpenApproval, after: Snapshot) -> None:
-    gate = command.gate
-    batch["approvals"].append(
-        w.ApprovalRow(
-            task=gate.task,
-            run_id=after.run_id,
-            state=gate.state,
-            roles=_json(gate.roles),
-            need=gate.need,
-            digest=gate.digest,
-            shows=gate.shows,
-            not_starter=gate.not_starter,
-            opened_at=batch.time(gate.opened_at),
-            expires_at=batch.time(gate.expires_at),
-        )
-    )
-
-
-def _counted(batch: Batch, command: c.CountVote, _after: Snapshot) -> None:
-    vote = command.vote
-    batch["votes"].append(w.VoteRow(command.task, vote.actor, vote.approved, vote.reason, batch.time(vote.at)))
-
-
-def _widened(batch: Batch, command: c.WidenGate, after: Snapshot) -> None:
-    assert after.gate is not None, "a gate that was widened is open"
-    batch["approvals_widened"].append(w.ApprovalWidened(_json(after.gate.roles), command.task))
-
-
-def _closed(batch: Batch, command: c.CloseApproval, _after: Snapshot) -> None:
-    batch["approvals_closed"].append(w.ApprovalClosed(command.outcome, command.task))
-
-
-_TOLD: Final[Mapping[type[c.Command], Callable[[Batch, Any, Snapshot], None]]] = {
-    c.Pause: _paused,
-    c.Resume: _resumed,
-    c.KeepEvent: _kept,
-    c.NoteEvent: _noted,
-    c.TakeEvent: _taken,
-    c.OpenApproval: _opened,
-    c.CountVote: _counted,
-    c.WidenGate: _widened,
-    c.CloseApproval: _closed,
-}
-"""Commands that say more than the snapshots do."""
-
-
-def _json(value: Any) -> str:  # noqa: ANN401  any JSON value
-    return _ENCODER.encode(value).decode()
-
-
-_ENCODER: Final = Encoder(order="deterministic")
+def _told(entry: UndoEntry, open_steps: set[str]) -> bool:
+    """The task tells it."""
+    return entry.status == "started" and entry.task in open_steps

@@ -43,9 +43,9 @@ def _arrived(given: Given) -> sa.ColumnElement[bool]:
     return sa.and_(s.inbox.c.run_id == given("run"), s.inbox.c.number == given("place"))
 
 
-def _new(table: sa.Table, row: type[Any]) -> Many:
-    """New rows of *table*."""
-    return Many({name: table.c[name].type for name in row._fields}, table)
+def _new(table: sa.Table, row: type[Any], renews: str = "") -> Many:
+    """New rows of *table*; of one that is there already, the column that it *renews* is set."""
+    return Many({name: table.c[name].type for name in row._fields}, table, renews)
 
 
 def _gone(table: sa.Table, row: type[Any], found: Found) -> Many:
@@ -92,8 +92,7 @@ _EACH: Final[Mapping[str, Many]] = {
     "tasks": _new(s.tasks, w.NewTaskRow),
     "results": _new(s.results, w.ResultRow),
     "results_undone": _changes(s.results, w.ResultUndone, _place(s.results)),
-    "undo": _new(s.undo, w.UndoRow),
-    "undo_changes": _changes(s.undo, w.UndoChange, _place(s.undo)),
+    "undo": _new(s.undo, w.UndoRow, renews="status"),
     "pauses": _changes(s.runs, w.PauseRow, _RUN, _paused),
     "inbox": _new(s.inbox, w.InboxRow),
     "inbox_changes": _changes(s.inbox, w.InboxChange, _arrived),
@@ -104,4 +103,4 @@ _EACH: Final[Mapping[str, Many]] = {
 }
 
 WRITES: Final = Writes(_EACH, together=[*_EACH][: [*_EACH].index("pauses")])
-"""The rows that T2 writes. What nearly every decision writes is written together."""
+"""The rows that T2 writes. What most decisions write is written together."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import random
 import threading
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timedelta
-from typing import ClassVar, TypeVar
+from traceback import clear_frames
+from typing import ClassVar
 from weakref import WeakSet
 
 from sqlalchemy import Connection, Engine
@@ -18,19 +17,10 @@ from sqlalchemy.engine import RootTransaction
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from saga_engine.errors import OutcomeUnknown, StoreBusy, StoreError, StoreUnreachable
+from saga_engine.errors import OutcomeUnknown, StoreBusy, StoreError
 from saga_engine.failpoints import hit
 from saga_engine.store import trouble
 from saga_engine.store.wake import Ear
-
-T = TypeVar("T")
-
-TRIES_MAX = 8
-FIRST_DELAY_SECONDS = 0.02
-DELAY_SECONDS_MAX = 2.0
-RETRY_SECONDS_MAX = 30.0
-ASKED_MAX = 4
-"""How often one change is asked after whose outcome is unknown."""
 
 
 class Store(ABC):
@@ -41,6 +31,10 @@ class Store(ABC):
     """
 
     dialect: ClassVar[str]
+    one_writes: ClassVar[bool] = False
+    """Whether writers wait for each other, whatever they write."""
+    has_round_trips: ClassVar[bool] = False
+    """Whether BEGIN and COMMIT are worth saving: a statement may be a transaction (``glance``, ``write_at_once``)."""
 
     def __init__(self, url: str, reader: Engine, writer: Engine) -> None:
         self.url = url
@@ -52,15 +46,22 @@ class Store(ABC):
         self._ears: set[Ear] = set()
         _open.add(self)
 
-    @contextmanager
-    def read(self) -> Iterator[Connection]:
+    def read(self) -> AbstractContextManager[Connection]:
         """A read-only transaction that sees one moment of the store. Keep it short: it may hold up a commit."""
-        with self._only_one(), self._plain_errors(), self._reader.connect() as db:
+        return self._reads(self._reader)
+
+    def glance(self) -> AbstractContextManager[Connection]:
+        """The same for a single statement, which sees one moment by itself: BEGIN and COMMIT may be saved."""
+        return self.read()
+
+    @contextmanager
+    def _reads(self, reader: Engine) -> Iterator[Connection]:
+        with self._only_one(), self._plain_errors(), reader.connect() as db:
             transaction = db.begin()
             try:
                 yield db
-            except BaseException:
-                _take_back(db, transaction)
+            except BaseException as error:
+                _take_back(db, transaction, error)
                 raise
             _leave(db, transaction)
 
@@ -71,18 +72,27 @@ class Store(ABC):
         Raises OutcomeUnknown when the answer to COMMIT was lost: ask under the same lock (a row lock, a unique key)
         what became of it.
         """
-        with self._only_one(), self._alone(), self._plain_errors(), self._writer.connect() as db:
+        with self._only_one(), self._alone(), self._plain_errors(), self._writing() as db:
             transaction = db.begin()
             try:
                 hit("store.write.begun")
                 yield db
                 self._check_still_open(db)
                 hit("store.write.before_commit")
-            except BaseException:
-                _take_back(db, transaction)
+            except BaseException as error:
+                _take_back(db, transaction, error)
                 raise
             self._commit(transaction)
             hit("store.write.after_commit")
+
+    @contextmanager
+    def write_at_once(self) -> Iterator[Connection]:
+        """A single statement that writes, and is a transaction by itself: no BEGIN, no COMMIT. Errors are as in write.
+
+        Where it makes no difference it is a transaction like any other.
+        """
+        with self.write() as db:
+            yield db
 
     @abstractmethod
     def clock(self, db: Connection) -> datetime:
@@ -133,6 +143,10 @@ class Store(ABC):
         """What a writer holds around its transaction. PostgreSQL needs nothing: it locks rows."""
         return nullcontext()
 
+    def _writing(self) -> AbstractContextManager[Connection]:
+        """A connection for one write."""
+        return self._writer.connect()
+
     @abstractmethod
     def _check_still_open(self, db: Connection) -> None:
         """Raise when a failed statement has ended the transaction and the caller went on as if nothing happened.
@@ -148,6 +162,8 @@ class Store(ABC):
         try:
             transaction.commit()
         except DBAPIError as error:
+            # SQLite's transaction is still open after a COMMIT that it refused, and the pool would not look.
+            transaction.connection.invalidate()
             if trouble.refused_commit(error):
                 raise
             raise OutcomeUnknown(url=self.url, reason=trouble.reason(error)) from error
@@ -181,54 +197,6 @@ class Store(ABC):
             raise StoreBusy(url=self.url, reason="all connections of this process are in use") from error
 
 
-def retrying(store: Store, work: Callable[[Connection], T]) -> T:
-    """What *work* returns, from a write transaction that is begun anew after a conflict or a lost connection.
-
-    *work* may be called up to TRIES_MAX times within RETRY_SECONDS_MAX: it changes nothing but the store. The last
-    error is raised when they are used up. An unknown outcome at COMMIT is never retried (PROTOCOL, T3).
-    """
-    return _again(store.write, work)
-
-
-def reading(store: Store, look: Callable[[Connection], T]) -> T:
-    """What *look* returns, from a read-only transaction that is begun anew like a write's."""
-    return _again(store.read, look)
-
-
-def _again(transaction: Callable[[], AbstractContextManager[Connection]], work: Callable[[Connection], T]) -> T:
-    end = time.monotonic() + RETRY_SECONDS_MAX
-    for tries in range(TRIES_MAX):
-        try:
-            with transaction() as db:
-                return work(db)
-        except (StoreBusy, StoreUnreachable):
-            if tries == TRIES_MAX - 1 or time.monotonic() >= end:
-                raise
-        # Full jitter: those that collided once must not meet again at the same moment.
-        time.sleep(random.uniform(0, min(FIRST_DELAY_SECONDS * 2**tries, DELAY_SECONDS_MAX)))  # noqa: S311  no secret
-    raise AssertionError("the last try returns or raises")
-
-
-def certain(store: Store, work: Callable[[Connection], T], doubt: OutcomeUnknown | None = None) -> T:
-    """What *work* returns, committed for certain: after an unknown outcome the same is done again, under its locks.
-
-    *work* changes nothing the second time, and answers as it did the first time. *doubt* is an unknown outcome that
-    *work* asks after. While one is open nobody may be told that nothing happened: OutcomeUnknown is raised when the
-    store does not answer any more.
-    """
-    for _ in range(ASKED_MAX):
-        try:
-            return retrying(store, work)
-        except OutcomeUnknown as error:
-            doubt = error
-        except StoreError as error:
-            if doubt is None:
-                raise
-            raise doubt from error
-    assert doubt is not None, "every try ended in doubt"
-    raise doubt
-
-
 def swallowed() -> StoreError:
     """The error for a transaction that had ended before its COMMIT."""
     return StoreError(
@@ -237,7 +205,10 @@ def swallowed() -> StoreError:
     )
 
 
-def _take_back(db: Connection, transaction: RootTransaction) -> None:
+def _take_back(db: Connection, transaction: RootTransaction, error: BaseException) -> None:
+    # Whoever keeps the error keeps the frames that it came through, with cursors that have rows left: and each of
+    # those keeps SQLite's lock of a reader, through a rollback and a close of its connection.
+    clear_frames(error.__traceback__)
     try:
         transaction.rollback()
     except DBAPIError:

@@ -6,8 +6,18 @@ import sqlite3
 
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 
-from saga_engine.errors import StoreBusy, StoreDamaged, StoreError, StoreForbidden, StoreFull, StoreUnreachable
+from saga_engine.errors import (
+    StoreBusy,
+    StoreChanged,
+    StoreDamaged,
+    StoreError,
+    StoreForbidden,
+    StoreFull,
+    StoreUnreachable,
+)
 
+WRONG_OPTION = "connection option"
+"""Part of what libpq says of a URL with an option, or a value of one, that it does not know: it has no code for it."""
 DUPLICATE = IntegrityError
 """What a unique key raises when two come with one value: the second looks again and finds the first."""
 
@@ -23,6 +33,8 @@ _SQLITE: dict[int, type[StoreError]] = {
     sqlite3.SQLITE_IOERR: StoreUnreachable,
     sqlite3.SQLITE_CANTOPEN: StoreUnreachable,
 }
+_OTHER_SCHEMA = ("no such table", "no such column", "has no column named")
+"""What SQLite has no code for."""
 # SQLSTATE: https://www.postgresql.org/docs/current/errcodes-appendix.html, whole codes before their classes.
 _POSTGRES: dict[str, type[StoreError]] = {
     "40001": StoreBusy,  # serialization_failure
@@ -30,6 +42,9 @@ _POSTGRES: dict[str, type[StoreError]] = {
     "55P03": StoreBusy,  # lock_not_available
     "53300": StoreUnreachable,  # too_many_connections
     "25P03": StoreUnreachable,  # idle_in_transaction_session_timeout: we were stopped for too long
+    "25P04": StoreUnreachable,  # transaction_timeout, of the server's settings
+    "57014": StoreBusy,  # query_canceled: a statement_timeout of the role's, or somebody's pg_cancel_backend
+    "57P05": StoreUnreachable,  # idle_session_timeout
     "57P01": StoreUnreachable,  # admin_shutdown
     "57P02": StoreUnreachable,  # crash_shutdown
     "57P03": StoreUnreachable,  # cannot_connect_now
@@ -37,8 +52,12 @@ _POSTGRES: dict[str, type[StoreError]] = {
     "53100": StoreFull,  # disk_full
     "25006": StoreForbidden,  # read_only_sql_transaction: a standby, or default_transaction_read_only
     "42501": StoreForbidden,  # insufficient_privilege
+    "42703": StoreChanged,  # undefined_column
+    "42P01": StoreChanged,  # undefined_table
     "XX001": StoreDamaged,  # data_corrupted
     "XX002": StoreDamaged,  # index_corrupted
+    "53": StoreBusy,  # insufficient_resources
+    "58": StoreUnreachable,  # system_error
     "08": StoreUnreachable,  # connection_exception
     "28": StoreUnreachable,  # invalid_authorization_specification, invalid_password
 }
@@ -79,13 +98,15 @@ def sqlstate(error: DBAPIError) -> str | None:
 def _kind(error: DBAPIError) -> type[StoreError] | None:
     primary = _sqlite_code(error)
     if primary is not None:
-        return _SQLITE.get(primary)
+        other = primary == sqlite3.SQLITE_ERROR and any(said in str(error.orig) for said in _OTHER_SCHEMA)
+        return StoreChanged if other else _SQLITE.get(primary)
     state = sqlstate(error)
     if state is not None:
-        return _POSTGRES.get(state) or _POSTGRES.get(state[:2])
+        gone = StoreUnreachable if error.connection_invalidated else None
+        return _POSTGRES.get(state) or _POSTGRES.get(state[:2]) or gone
     # Neither code: libpq itself speaks, of a connection that was refused, lost or closed.
     lost = error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
-    return StoreUnreachable if lost else None
+    return StoreUnreachable if lost or WRONG_OPTION in str(error.orig) else None
 
 
 def _sqlite_code(error: DBAPIError) -> int | None:

@@ -40,25 +40,24 @@ class Turnstile:
     @contextmanager
     def held(self) -> Iterator[None]:
         """The right to write, for as long as the block lasts. StoreBusy after the store's wait, naming the holder."""
-        end = time.monotonic() + self._wait_seconds
-        if not self._line.acquire(self._wait_seconds):
-            raise self._busy(f"another thread of this process ({os.getpid()}) has written for")
+        end, mine = time.monotonic() + self._wait_seconds, threading.Lock()
         try:
+            self._wait(mine)
             if self._closed:
                 raise StoreError(f"The store {self._url} is closed: open it again.")
             try:
-                self._take(self._turn, end)
-                hit("store.turnstile.turn")
-                self._take(self._lock, end)
-                hit("store.turnstile.lock")
+                self._pass(end)
+                yield
             finally:
-                fcntl.flock(self._turn, fcntl.LOCK_UN)
-            yield
+                # Explicitly, and where it was never taken: a close would not free it while a forked child has a copy.
+                if not self._closed:
+                    fcntl.flock(self._lock, fcntl.LOCK_UN)
         finally:
-            # Explicitly, and where it was never taken too: a close would not free it while a forked child has a copy.
-            if not self._closed:
-                fcntl.flock(self._lock, fcntl.LOCK_UN)
-            self._line.release()
+            try:
+                self._line.release(mine)
+            except BaseException:  # Ctrl-C at its entry, or in its midst
+                self._line.release(mine)
+                raise
 
     def keep(self, data: bytes) -> None:
         """Keep a few bytes beside the store, for all its processes. Under the lock."""
@@ -70,12 +69,12 @@ class Turnstile:
 
     def close(self) -> None:
         """Close both files, after the writer of this process that is under way; again: nothing to do."""
-        if not self._line.acquire(self._wait_seconds):
-            raise self._busy(f"another thread of this process ({os.getpid()}) has written for")
+        mine = threading.Lock()
         try:
+            self._wait(mine)
             self.left_to_parent()
         finally:
-            self._line.release()
+            self._line.release(mine)
 
     def left_to_parent(self) -> None:
         """Close both files at once; in a forked child this leaves the parent's hold as it is."""
@@ -84,12 +83,28 @@ class Turnstile:
             os.close(self._turn)
             os.close(self._lock)
 
+    def _wait(self, mine: threading.Lock) -> None:
+        """Be next of the threads; whatever comes of it, *mine* is to be released."""
+        if not self._line.acquire(mine, self._wait_seconds):
+            raise self._busy(f"another thread of this process ({os.getpid()}) has written for")
+
+    def _pass(self, end: float) -> None:
+        """Take ``lock``, by way of ``turn``."""
+        try:
+            self._take(self._turn, end)
+            hit("store.turnstile.turn")
+            self._take(self._lock, end)
+            hit("store.turnstile.lock")
+        finally:
+            fcntl.flock(self._turn, fcntl.LOCK_UN)
+
     def _take(self, file: int, end: float) -> None:
         while not _taken(file):
             if time.monotonic() >= end:
                 raise self._busy(f"{self._holder()} has held the write lock for")
             time.sleep(LOOK_SECONDS)
-        os.pwrite(file, f"{os.getpid():<{_PID_BYTES}}".encode(), 0)
+        with suppress(OSError):  # a hint for others, and no reason to fail: a full disk is found by who writes
+            os.pwrite(file, f"{os.getpid():<{_PID_BYTES}}".encode(), 0)
 
     def _holder(self) -> str:
         """Who is in the way: the holder of `lock`, or of `turn` where `lock` is free (stopped between the two)."""
@@ -103,45 +118,50 @@ class Turnstile:
 
 
 class FairLock:
-    """A lock for threads, handed over in the order of asking: a newcomer cannot overtake."""
+    """A lock for threads, handed over in the order of asking: a newcomer cannot overtake.
+
+    Who asks brings a lock of their own, new, by which they are known; to be released is to be next. An interrupt may
+    come between any two steps in here; whoever has asked releases in any case, and nothing stays held.
+    """
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._held = False
-        self._waiting: deque[threading.Event] = deque()
+        self._holder: threading.Lock | None = None
+        self._waiting: deque[threading.Lock] = deque()
 
-    def acquire(self, seconds: float) -> bool:
+    def acquire(self, mine: threading.Lock, seconds: float) -> bool:
         """True when it is ours; False when *seconds* have gone by."""
         with self._guard:
-            if not self._held:
-                self._held = True
+            if self._holder is None:
+                self._holder = mine
                 return True
-            mine = threading.Event()
+            mine.acquire()
             self._waiting.append(mine)
-        try:
-            if mine.wait(seconds):
-                return True
-        except BaseException:
-            if not self._left(mine):
-                self.release()
-            raise
-        return not self._left(mine)
-
-    def release(self) -> None:
-        """Hand it to who has waited longest."""
-        with self._guard:
-            if self._waiting:
-                self._waiting.popleft().set()
-            else:
-                self._held = False
-
-    def _left(self, mine: threading.Event) -> bool:
-        """True when we have left the queue; False when the lock was handed to us just before."""
-        with self._guard:
-            if mine.is_set():
-                return False
-            self._waiting.remove(mine)
+        if mine.acquire(timeout=seconds):
             return True
+        with self._guard:
+            if self._holder is mine:  # it was handed to us just now
+                return True
+            self._waiting.remove(mine)
+            return False
+
+    def release(self, mine: threading.Lock) -> None:
+        """Hand it to who has waited longest, or leave the queue; done again it does nothing."""
+        with self._guard:
+            if self._holder is not mine:
+                if mine in self._waiting:
+                    self._waiting.remove(mine)
+                return
+            # In an order in which it can be done once more from the beginning, should it be interrupted.
+            while self._waiting and self._waiting[0] is mine:
+                self._waiting.popleft()
+            following = self._waiting[0] if self._waiting else None
+            if following is not None:
+                with suppress(RuntimeError):  # it was woken the first time
+                    following.release()
+            self._holder = following
+            if following is not None:
+                self._waiting.popleft()
 
 
 def _taken(file: int) -> bool:

@@ -1,9 +1,26 @@
 """The rows that T2 writes: for each of its statements the values that it takes."""
 
+from collections import defaultdict
+from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
+
+from saga_engine.store.many import Stamp
 
 Time: TypeAlias = Any
 """A time as ``many.stamp_of`` gives it."""
+
+
+class Batch(defaultdict[str, list[Any]]):
+    """Rows to write, by the name of the statement, all of one moment; *stamp* says how the driver takes times."""
+
+    def __init__(self, now: datetime, stamp: Stamp) -> None:
+        super().__init__(list)
+        self.at, self.now = now, stamp(now)
+        self._stamp = stamp
+
+    def time(self, moment: datetime | None) -> Any:  # noqa: ANN401  as the driver takes it
+        """A time of a row, or none."""
+        return None if moment is None else self._stamp(moment)
 
 
 class NewRunRow(NamedTuple):
@@ -30,6 +47,7 @@ class NewRunRow(NamedTuple):
     paused: bool
     cancelling: bool
     rollback_to: str
+    rollback_floor: int
     entered_at: Time
     updated_at: Time
     ended_at: Time | None
@@ -49,6 +67,7 @@ class RunRow(NamedTuple):
     paused: bool
     cancelling: bool
     rollback_to: str
+    rollback_floor: int
     entered_at_new: Time | None
     updated_at: Time
     ended_at_new: Time | None
@@ -153,23 +172,15 @@ class ResultUndone(NamedTuple):
 
 
 class UndoRow(NamedTuple):
-    """saga_undo."""
+    """saga_undo, a new row or another status of one."""
 
     run: int
     position: int
     state: str
     visit: int
-    task: str
+    suffix: str
     revision: int
     status: str
-
-
-class UndoChange(NamedTuple):
-    """saga_undo: what became of a step."""
-
-    status: str
-    of: int
-    place: int
 
 
 class InboxRow(NamedTuple):

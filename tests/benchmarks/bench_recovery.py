@@ -10,17 +10,20 @@ from typing import Final
 import pytest
 
 from tests.benchmarks.places import TIMES, child, fresh, on_each, scaled
+from tests.benchmarks.recovery import DUE
 
 RUNS: Final = [scaled(int(number)) for number in os.environ.get("SAGA_BENCH_RECOVERY", "1000").split(",")]
 
 
 @pytest.mark.parametrize("runs", RUNS)
+@pytest.mark.parametrize("what", ["held", DUE])
 @on_each
-def test_recovery_after_kill_9(
-    store: str, runs: int, disk: Path, request: pytest.FixtureRequest, noted: Callable[..., None]
+def test_recovery_after_kill_9(  # noqa: PLR0917  fixtures
+    store: str, runs: int, what: str, disk: Path, request: pytest.FixtureRequest, noted: Callable[..., None]
 ) -> None:
     rows = []
     for _ in range(TIMES):
         with fresh(store, disk, request) as url:
-            rows.append(child(store, url, "recovery", "--runs", runs))
-    noted(rows, f"{runs:,} runs after kill -9", store, begun_s="s, all begun", ended_s="s, all ended")
+            rows.append(child(store, url, "recovery", "--runs", runs, "--what", what))
+    title = f"{runs:,} runs after kill -9, {'100' if what == DUE else 'all'} of them in its hands"
+    noted(rows, title, store, begun_s="s, all begun", ended_s="s, all ended")

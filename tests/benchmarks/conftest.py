@@ -90,12 +90,14 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Server:
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A PostgreSQL with the settings that it came with: durable ones."""
     try:
-        return find_postgres(tmp_path_factory.getbasetemp())
+        server = find_postgres(tmp_path_factory.getbasetemp())
     except ServerMissing as missing:
         pytest.skip(str(missing))
+    yield server
+    server.close()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -29,11 +29,13 @@ def memory_mb() -> float:
 
 
 def journal(store: Store) -> str:
-    """``truncate, SQLite 3.40.1``, or ``PostgreSQL 15.3``: what a figure holds for."""
+    """``truncate, SQLite 3.40.1``, or ``PostgreSQL 15.3``: what a figure holds for, and nothing that is not durable."""
     with store.read() as db:
         found = inspect.durability(db)
     if store.dialect == "sqlite":
         return f"{found['journal_mode']}, SQLite {found['sqlite_version']}"
+    off = [name for name in ("fsync", "synchronous_commit", "full_page_writes") if found[name] == "off"]
+    assert not off, f"a figure of a store that may lose what it has answered is none: {', '.join(off)} off"
     return f"PostgreSQL {found['server_version'].split()[0]}"
 
 

@@ -32,7 +32,7 @@ def fresh(store: str, disk: Path, request: pytest.FixtureRequest) -> Iterator[st
     """An empty store on the disk."""
     if store == "postgresql":
         server: Server = request.getfixturevalue("postgres_server")
-        with server.database() as url:
+        with server.database(durable=True) as url:
             yield url
     else:
         file = disk / "bench.db"

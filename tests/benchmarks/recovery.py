@@ -1,4 +1,4 @@
-"""A worker is killed with all its runs in flight; another one takes them over."""
+"""A worker is killed with its runs in flight; another one takes them over. It held all, or as many as it has slots."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from tests.support.copies import copy, copying
 
 THREADS_MAX: Final = 1_000
 """So many runs a worker of the trial really has in its hands; more are copies of one of them, leased to it as well."""
+DUE: Final = "due"
+"""``--what due``: it has as many in its hands as the next one has slots, and the other runs wait for theirs."""
 LOOK_SECONDS: Final = 0.2
 PATIENCE_SECONDS: Final = 120.0
 SECONDS_EACH: Final = 0.2
@@ -29,15 +31,19 @@ SECONDS_EACH: Final = 0.2
 
 def recovery(engine: Engine, order: argparse.Namespace) -> dict[str, Any]:
     """Seconds from the moment the first worker is known dead until all of its runs have begun again, and ended."""
-    held = min(order.runs, THREADS_MAX)
+    held = min(order.runs, order.slots if order.what == DUE else THREADS_MAX)
     os.environ[sagas.BEGUN] = tempfile.mkstemp("begun")[1]
     fill(engine, order.store, {"held": held})
     first = Beside("serve", order.store, "--slots", held, "--held")
     first.count("held", held)
     first.kill()
+    in_hands = {run for what, run in first.told if what == "held"}
     if order.runs > held:
+        more, left = next(iter(in_hands)), order.runs - held
+        if order.what == DUE:
+            more, left = engine.start(sagas.holds, {}).id, left - 1
         with copying(order.store) as db:
-            copy(db, next(run for what, run in first.told if what == "held"), order.runs - held)
+            copy(db, more, left)
     second = Beside("serve", order.store, "--slots", order.slots)
     end = time.monotonic() + PATIENCE_SECONDS + SECONDS_EACH * order.runs
     while engine.find(live=True, limit=1).items:
@@ -51,7 +57,7 @@ def recovery(engine: Engine, order: argparse.Namespace) -> dict[str, Any]:
             )
         ).scalar_one()
         ended = db.execute(sa.select(sa.func.max(s.runs.c.ended_at))).scalar_one()
-    begun = _begun(order.runs)
+    begun = _begun(order.runs, in_hands)
     known = dead.astimezone(UTC).timestamp()
     return {
         "concurrency": order.slots,
@@ -60,9 +66,9 @@ def recovery(engine: Engine, order: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _begun(runs: int) -> float:
-    """When the last of the runs began again."""
+def _begun(runs: int, in_hands: set[str]) -> float:
+    """When the last of the runs began after the kill: those that the worker had *in hands* for a second time."""
     lines = [line.split() for line in Path(os.environ[sagas.BEGUN]).read_text().splitlines()]
-    again = {run: float(at) for run, attempt, at in lines if int(attempt) > 1}
+    again = {run: float(at) for run, attempt, at in lines if int(attempt) > 1 or run not in in_hands}
     assert len(again) == runs, f"{len(again)} of {runs} have begun again"
     return max(again.values())

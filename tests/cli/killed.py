@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from enum import Enum
+from pathlib import Path
 from typing import Final
 
 import sqlalchemy as sa
@@ -20,6 +22,7 @@ INSERT: Final = sa.text("INSERT INTO facts (n, at) VALUES (:n, :at)")
 class Input(Frozen):
     how: str = "kept"
     fails: bool = False
+    rows: int = 4
 
 
 class Loaded(Frozen):
@@ -40,9 +43,23 @@ def load(step: Step[Input]) -> Loaded:
     if step.input.how == "kept":
         return step.effect(DW, _insert)
     with step.connect(DW) as db:
-        done = _insert(db)
+        done = _insert(db, _rows(step))
         db.commit()
     return done
+
+
+def _rows(step: Step[Input]) -> int:
+    """How many it loads; behind the two runs that nobody disturbs a run may end otherwise, or its process break."""
+    if not step.input.how.startswith("the third"):
+        return step.input.rows
+    plays = Path("plays")
+    with plays.open("a") as file:
+        file.write(".")
+    if len(plays.read_text()) < 3:
+        return step.input.rows
+    if step.input.how == "the third breaks":
+        os._exit(70)
+    return step.input.rows - 2
 
 
 def unload(step: Step[Input], was: Outcome[Loaded]) -> None:
@@ -103,3 +120,40 @@ probed = Saga("probed", version=1, states=O, input=Input, start=O.LOADING)
 probed.at(O.LOADING).run(load_probed, timeout=minutes(1)).verified(nobody_knows).undo(unload_any).then(O.LOADED)
 probed.rolls_back(O.ROLLING_BACK).to(O.EMPTY)
 probed.final(O.LOADED, O.EMPTY)
+
+
+def tell(step: Step[Input]) -> None:
+    with step.connect(DW) as db:
+        db.execute(sa.text("INSERT INTO undone (what) VALUES ('told')"))
+        db.commit()
+
+
+def nothing(step: Step[Input]) -> None:
+    pass
+
+
+N = Enum("N", "LOADING LOADED")
+noticed = Saga("noticed", version=1, states=N, input=Input, start=N.LOADING)
+noticed.at(N.LOADING).run(nothing, timeout=minutes(1)).reads_only().then(N.LOADED)
+noticed.final(N.LOADED, entering=tell)
+
+
+def load_apart(step: Step[Input]) -> Loaded:
+    return load(step)
+
+
+apart = Saga("apart", version=1, states=N, input=Input, start=N.LOADING)
+apart.at(N.LOADING).run(load_apart, timeout=minutes(1), isolation="process").then(N.LOADED)
+apart.final(N.LOADED)
+
+
+def keep_aside(step: Step[Input]) -> None:
+    name = "facts__before_" + "".join(letter for letter in step.key if letter.isalnum())
+    with step.connect(DW) as db:
+        db.execute(sa.text(f"CREATE TABLE IF NOT EXISTS {name} AS SELECT * FROM facts"))
+        db.commit()
+
+
+aside = Saga("aside", version=1, states=N, input=Input, start=N.LOADING)
+aside.at(N.LOADING).run(keep_aside, timeout=minutes(1)).then(N.LOADED)
+aside.final(N.LOADED)

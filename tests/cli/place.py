@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,19 +84,7 @@ class Place:
     environment: dict[str, str]
 
     def __call__(self, *arguments: str, stdin: str = "", **environment: str) -> Done:
-        files = [self.folder.parent / name for name in ("stdin", "stdout", "stderr")]
-        files[0].write_text(stdin)
-        for file in files[1:]:
-            file.write_text("")
-        code = self.server.run(
-            {
-                "arguments": arguments,
-                "folder": str(self.folder),
-                "environment": {**self.environment, **environment},
-                "files": list(map(str, files)),
-            }
-        )
-        return Done(code, files[1].read_text(), files[2].read_text())
+        return self._done(arguments, stdin, environment)
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """The program as a process that runs beside the test."""
@@ -115,6 +103,10 @@ class Place:
         process = self.start(*arguments, **environment)
         out, err = process.communicate(timeout=seconds)
         return Done(process.returncode, out, err)
+
+    def patched(self, patch: str, *arguments: str) -> Done:
+        """The same, once *patch* has been done to the program's modules, in its process alone."""
+        return self._done(arguments, patch=patch)
 
     @contextmanager
     def terminal(self, *arguments: str) -> Iterator[Terminal]:
@@ -138,6 +130,24 @@ class Place:
                 process.kill()
             process.wait()
             os.close(ours)
+
+    def _done(
+        self, arguments: Sequence[str], stdin: str = "", environment: Mapping[str, str] | None = None, patch: str = ""
+    ) -> Done:
+        files = [self.folder.parent / name for name in ("stdin", "stdout", "stderr")]
+        files[0].write_text(stdin)
+        for file in files[1:]:
+            file.write_text("")
+        code = self.server.run(
+            {
+                "arguments": arguments,
+                "folder": str(self.folder),
+                "environment": {**self.environment, **(environment or {})},
+                "files": list(map(str, files)),
+                "patch": patch,
+            }
+        )
+        return Done(code, files[1].read_text(), files[2].read_text())
 
     def started(self, *inputs: str, to: str = "Ann") -> str:
         """A run that has been worked on until it waits; its name."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -125,6 +128,85 @@ def test_wait_ends_with_the_run_or_with_its_time(any_saga: Place) -> None:
         worker.terminate()
         assert worker.communicate(timeout=30) == ("", "")
     assert worker.returncode == 0
+
+
+@pytest.mark.parametrize("length", ["300", "5m", "forever"])
+def test_a_wait_with_a_blank_before_its_time_is_refused_and_takes_no_run_for_it(saga: Place, length: str) -> None:
+    name = saga.started(to="Ann")
+    other = saga("run", "parcel", "--input", "to=Bea", "--key", length, "-q").out.strip()
+    refused = Done(2, "", f"error: --wait takes its time behind an equals sign\nhint:  write --wait={length}\n")
+    assert saga("cancel", name, "--yes", "--wait", length) == refused
+    assert saga("run", "parcel", "--input", "to=Cid", "--wait", length) == refused
+    assert [states(saga, run)[0] for run in (name, other)] == ["ASKING", "PACKING"]
+    assert len(saga("list", "--json").json["items"]) == 2
+    assert saga("cancel", "--wait", name, "--yes", "--dry-run").code == 0
+    assert "no such option '--wait'" in saga("show", "--wait", length).err.lower()
+    assert saga("pause", length, "--dry-run").out == f"{other}: would be paused, in PACKING\n"
+
+
+def test_one_time_is_for_all_runs_that_are_waited_for(saga: Place) -> None:
+    names = [saga("run", "parcel", "--input", f"to={number}", "-q").out.strip() for number in range(4)]
+    began = time.monotonic()
+    done = saga("resume", *names, "--wait=1", "-q", "--json")
+    took = time.monotonic() - began
+    assert (done.code, [run["name"] for run in done.json["items"]], 1 <= took < 3) == (124, names, True)
+
+
+BROKEN_STORE = """
+from saga_engine.errors import StoreDamaged
+from saga_engine.runtime.engine import Engine
+
+def broken(*_given, **_more):
+    raise StoreDamaged(url="sqlite:///saga.db", reason="I/O error")
+
+Engine.workers = Engine.resolve_name = Engine.get = broken
+"""
+
+
+def test_a_start_that_is_recorded_is_told_whatever_fails_behind_it(saga: Place) -> None:
+    started = saga.patched(BROKEN_STORE, "run", "parcel", "--input", "to=Ann")
+    name = started.out.strip()
+    assert (started.code, started.err) == (
+        0, f"note:  PACKING, running, waits for a worker; saga show {name} --watch\n",
+    )  # fmt: skip
+    assert saga("show", "@last", "--json").json["item"]["name"] == name
+    waited = saga.patched(BROKEN_STORE, "run", "parcel", "--input", "to=Bea", "--wait=1")
+    name = saga("show", "@last", "--json").json["item"]["name"]
+    assert (waited.code, waited.out) == (9, "")
+    assert waited.err.splitlines()[0] == f"note:  {name} is started; saga show {name} --watch"
+
+
+def test_braces_in_what_is_asked_about_are_text(saga: Place) -> None:
+    name = saga.started(to="Ann")
+    for command in (("rollback", name, "--to", "{}{0}{x}"), ("reconcile", name, "--settled", "{}{0}{x}")):
+        with saga.terminal(*command) as terminal:
+            terminal.until("? [y/N]: ")
+            terminal.type("n")
+            assert terminal.end() == 2
+        assert ("{}{0}{x}" in terminal.seen, name in terminal.seen) == (True, True)
+
+
+def test_what_is_settled_is_said_of_exactly_one_run(saga: Place) -> None:
+    first, second = saga.started(to="Ann"), saga.started(to="Bea")
+    for given, count in (("", "none is"), (f"{first}\n{second}\n", "2 are")):
+        assert saga("reconcile", "-", "--settled", "x", "--yes", stdin=given) == Done(
+            2,
+            "",
+            f"error: --settled is said of one run, and here {count} named\nhint:  saga reconcile RUN --settled TASK\n",
+        )
+
+
+def test_names_that_are_not_text_are_refused_and_nothing_is_done(saga: Place) -> None:
+    name = saga.started(to="Ann")
+    shell = ["sh", "-c", f"printf '{name}\\n\\377\\n' | {sys.executable} -m saga_engine pause -"]
+    strict = {**saga.environment, "PYTHONIOENCODING": "utf-8:strict"}
+    done = subprocess.run(shell, cwd=saga.folder, env=strict, capture_output=True, text=True, check=False)
+    assert Done(done.returncode, done.stdout, done.stderr) == Done(
+        2,
+        "",
+        "error: standard input is no text in UTF-8\nhint:  names of runs come one on a line: saga list -o jsonl\n",
+    )
+    assert saga("show", name, "--json").json["item"]["paused"] is False
 
 
 def test_an_event_wakes_a_waiting_run_and_counts_once_with_its_key(saga: Place) -> None:

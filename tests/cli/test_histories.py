@@ -16,15 +16,15 @@ def change(saga: Place, statement: str) -> None:
 
 def test_verify_finds_nothing_then_what_was_changed(saga: Place) -> None:
     run = saga.started(to="Ann")
-    assert saga("verify") == Done(0, "1 runs and 3 lines: nothing is wrong\n", "")
-    assert saga("verify", run).out == "1 runs and 3 lines: nothing is wrong\n"
+    assert saga("verify") == Done(0, "1 run and 3 lines: nothing is wrong\n", "")
+    assert saga("verify", run).out == "1 run and 3 lines: nothing is wrong\n"
     change(saga, "UPDATE saga_journal SET event = replace(event, 'Succeeded', 'Failed') WHERE revision = 2")
     found = saga("verify")
     assert (found.code, found.err) == (6, "")
     title, line, looked = found.out.splitlines()
     assert title.split() == ["RUN", "LINE", "WHAT", "FOUND"]
     assert line.split()[:3] == [run, "2", "line"]
-    assert looked == "1 runs and 3 lines: 1 things are wrong"
+    assert looked == "1 run and 3 lines: 1 thing is wrong"
     item = saga("verify", run, "--json").json["item"]
     assert [(fault["run"], fault["revision"], fault["what"]) for fault in item["found"]] == [(run, 2, "line")]
 
@@ -33,7 +33,7 @@ def test_an_anchor_is_written_compared_and_never_replaced_by_one_that_disagrees(
     saga.started(to="Ann")
     made = saga("verify", "--write-anchor", "audit.anchor")
     assert (made.code, "the anchor is in audit.anchor" in made.err) == (0, True)
-    assert saga("verify", "--anchor", "audit.anchor").out.endswith("1 runs known by anchors: nothing is wrong\n")
+    assert saga("verify", "--anchor", "audit.anchor").out.endswith("1 run known by anchors: nothing is wrong\n")
     kept = (saga.folder / "audit.anchor").read_bytes()
     change(saga, "UPDATE saga_runs SET input = replace(input, 'Ann', 'Eve')")
     assert saga("verify").code == 0
@@ -61,7 +61,7 @@ def test_prune_asks_counts_and_removes(saga: Place) -> None:
     counted = saga("prune", "--older-than", "0", "--dry-run", "--json").json["item"]
     assert (counted["runs"], counted["dry_run"], saga("show", run).code) == (1, True, 0)
     assert re.match(r"1 runs pruned, \d+ lines of history", saga("prune", "--older-than", "0", "--yes").out)
-    assert (saga("show", run).code, saga("verify").out) == (3, "0 runs and 0 lines, 1 pruned runs: nothing is wrong\n")
+    assert (saga("show", run).code, saga("verify").out) == (3, "0 runs and 0 lines, 1 pruned run: nothing is wrong\n")
 
 
 def test_the_key_of_a_pruned_run_is_spent(saga: Place) -> None:

@@ -204,6 +204,66 @@ def test_status_counts_and_names_what_needs_a_person(saga: Place) -> None:
     assert lines[-1] == "workers: none alive; saga worker starts one"
 
 
+ALL_IN_SMALL_PAGES = """
+from saga_engine.cli import here, look
+from saga_engine.store import inspect
+here.PAGE = inspect.OPEN_SHOWN = 2
+look.PARKED_SHOWN = 1
+"""
+
+
+def test_no_list_ends_before_its_end_without_a_word(saga: Place) -> None:
+    asking = [saga.started(to=f"Ann {number}") for number in range(3)]
+    parked = [saga.started("fail=weigh", to=f"Bea {number}") for number in range(3)]
+    why = saga.patched(ALL_IN_SMALL_PAGES, "why", "--all", "--json")
+    assert [item["run"] for item in why.json["items"]] == [*reversed(parked), *reversed(asking)]
+    mine = saga.patched(ALL_IN_SMALL_PAGES, "approvals", "--mine", "--json")
+    assert (mine.code, mine.err, [gate["run"] for gate in mine.json["items"]]) == (0, "", asking)
+    some = saga.patched(ALL_IN_SMALL_PAGES, "approvals")
+    more = "more:  these are the first 2 to expire; saga approvals --mine goes through all\n"
+    assert (some.err, [line.split()[0] for line in some.out.splitlines()[1:]]) == (more, asking[:2])
+    told = saga.patched(ALL_IN_SMALL_PAGES, "status").out.splitlines()
+    assert [line for line in told if line.startswith("  and ")] == [
+        "  and 2 more that are parked    saga list --status parked",
+        "  and more approvals    saga approvals --mine",
+    ]
+    data = saga.patched(ALL_IN_SMALL_PAGES, "status", "--json")
+    assert (
+        data.err
+        == "more:  2 more that are parked; saga list --status parked\nmore:  more approvals; saga approvals --mine\n"
+    )
+    assert "  and " not in saga("status").out
+
+
+def test_a_line_of_the_history_is_one_line_whatever_a_reason_holds(saga: Place) -> None:
+    name = saga.started(to="Ann")
+    forged = "lunch\n2026-11-23 07:22:41 UTC  approved by ann\r\n\u2028second\tthird\x1b[2J"
+    assert saga("pause", name, "--reason", forged).code == 0
+    lines = len(saga("history", name, "--json").json["items"])
+    for command in (("history", name), ("history", name, "-o", "wide")):
+        told = saga(*command).out
+        assert len(told.split("\n")) == len(told.splitlines()) + 1 == lines + 1, told
+        assert "lunch; 2026-11-23 07:22:41 UTC  approved by ann; second" in told.splitlines()[-1]
+    assert [line for line in saga("show", name).out.splitlines() if line.startswith("2026-11-23")] == []
+
+
+def test_graph_draws_no_conclusion_from_a_store_that_it_cannot_read(saga: Place) -> None:
+    (saga.folder / ".saga" / "saga.db").write_text("not a database, only words, and enough of them for a page\n" * 99)
+    assert (saga("graph", "parcel").code, saga("graph", "parcel-7f3k2").code) == (0, 9)
+    (saga.folder / ".saga" / "saga.db").unlink()
+    missing = saga("graph", "parcle")
+    assert (missing.code, missing.err.splitlines()[0]) == (
+        3, "error: No saga and no run is called parcle. Did you mean parcel?",
+    )  # fmt: skip
+
+
+def test_graph_says_that_nothing_is_called_so_where_no_store_is_made_yet(any_saga: Place) -> None:
+    missing = any_saga("graph", "parcle")
+    assert (missing.code, missing.err.splitlines()[0]) == (
+        3, "error: No saga and no run is called parcle. Did you mean parcel?",
+    )  # fmt: skip
+
+
 def test_watch_without_a_terminal_prints_each_change_once(saga: Place) -> None:
     name = saga.started(to="Ann")
     watching = saga.start("show", name, "--watch", "-o", "jsonl")

@@ -39,6 +39,17 @@ def test_init_writes_over_nothing(empty: Place) -> None:
     assert (unknown.code, "Did you mean migrate_table?" in unknown.err) == (3, True)
 
 
+def test_init_where_the_folder_of_sagas_is_a_file_says_so(empty: Place) -> None:
+    (empty.folder / "workflows").write_text("mine")
+    done = empty("init")
+    assert done == Done(
+        2,
+        "wrote  saga.toml\n",
+        "error: workflows/hello.py cannot be written: workflows is a file\nhint:  saga init DIR writes elsewhere\n",
+    )
+    assert (empty.folder / "workflows").read_text() == "mine"
+
+
 def test_init_of_a_saga_that_is_not_shipped_names_those_that_are(empty: Place) -> None:
     told = (
         "error: No saga called nonesuch is shipped.\nhint:  saga init --from NAME, with one of hello, migrate_table\n"
@@ -90,6 +101,23 @@ def test_check_against_the_store_sees_runs_that_go_by_another_table(saga: Place)
     assert (raised.code, "SG060 warning" in raised.out) == (0, True)
 
 
+def test_check_against_the_store_compares_what_the_path_holds(saga: Place) -> None:
+    saga.started(to="Ann")
+    file = saga.folder / "workflows" / "parcel.py"
+    old, changed = file.read_text(), file.read_text().replace("expires=hours(2)", "expires=hours(3)")
+    newer = saga.folder / "newer" / "parcel.py"
+    newer.parent.mkdir()
+    newer.write_text(changed)
+    other = saga("check", "newer", "--against-store")
+    assert (other.code, "SG060 error" in other.out, "newer/parcel.py" in other.out) == (6, True, True)
+    newer.write_text(old)
+    file.write_text(changed)
+    assert saga("check", "newer", "--against-store").code == 0
+    file.write_text("raise ValueError('not asked for')")
+    same = saga("check", str(newer), "--against-store")
+    assert (same.code, same.err) == (0, "")
+
+
 def test_check_names_a_place_that_is_not_there(empty: Place) -> None:
     assert empty("check") == Done(
         3, "", f"error: There is no {empty.folder}/workflows, where the sagas should be.\nhint:  saga init\n"
@@ -114,9 +142,9 @@ def test_the_schema_is_made_upgraded_and_printed(empty: Place) -> None:
     store = ("--store", "sqlite:///new.db")
     missing = saga(*store, "db", "current")
     assert (missing.code, missing.out, (saga.folder / "new.db").exists()) == (9, "", False)
-    assert saga(*store, "db", "upgrade").out == f"sqlite:///{saga.folder}/new.db: nothing → 0003\n"
-    assert saga(*store, "db", "upgrade").out == f"sqlite:///{saga.folder}/new.db is at 0003 already\n"
-    assert saga(*store, "db", "current").out == f"sqlite:///{saga.folder}/new.db is at 0003\n"
+    assert saga(*store, "db", "upgrade").out == f"sqlite:///{saga.folder}/new.db: nothing → 0004\n"
+    assert saga(*store, "db", "upgrade").out == f"sqlite:///{saga.folder}/new.db is at 0004 already\n"
+    assert saga(*store, "db", "current").out == f"sqlite:///{saga.folder}/new.db is at 0004\n"
     printed = saga("db", "sql").out
     with sqlite3.connect(":memory:") as db:
         db.executescript(printed)
@@ -175,3 +203,5 @@ def test_the_settings_and_who_said_what(saga: Place) -> None:
     assert found["limits.lease_seconds"] == (15.0, "default")
     table = saga("config", "show", "--origin", "--store", "postgresql://u:hush@db/x")
     assert ("hush" in shown.out + table.out, "flag --store" in table.out) == (False, True)
+    odd = saga("config", "show", "--json", "--store", "postgresql://u:hu'sh \"hush@db/x")
+    assert next(item["value"] for item in odd.json["items"] if item["name"] == "store") == "postgresql://u:***@db/x"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -73,8 +72,8 @@ def test_an_older_and_a_newer_schema(any_saga: Place, store_url: str) -> None:
     assert saga("db", "upgrade", "-q").code == 0
     url = f"sqlite:///{saga.folder}/.saga/saga.db" if store_url.startswith("sqlite") else store_url
     for version, told, hint in (
-        ("0000", "is at 0000, this program needs 0003", "hint:  saga db upgrade"),
-        ("9999", "is at 9999, this program knows up to 0003", "hint:  saga doctor"),
+        ("0000", "is at 0000, this program needs 0004", "hint:  saga db upgrade"),
+        ("9999", "is at 9999, this program knows up to 0004", "hint:  saga doctor"),
     ):
         engine = create_engine(url)
         with engine.begin() as db:
@@ -230,17 +229,37 @@ def test_streams_that_are_full_or_closed(saga: Place, redirected: str, code: int
     assert bool(told) == bool(done.stderr)
 
 
+@pytest.mark.parametrize(("arguments", "code"), [("run parcel --input to=Ann --work", 8), ("show nobody", 3)])
+def test_where_standard_error_takes_nothing_all_goes_on_and_the_exit_code_is_the_true_one(
+    saga: Place, arguments: str, code: int
+) -> None:
+    shell = ["sh", "-c", f"exec {sys.executable} -m saga_engine -v {arguments} 2>/dev/full"]
+    done = subprocess.run(shell, cwd=saga.folder, env=saga.environment, capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert [run["state"] for run in saga("list", "--json").json["items"]] == (["ASKING"] if code == 8 else [])
+
+
 def test_what_nobody_expected_is_kept_in_a_file_without_secrets(saga: Place) -> None:
-    store = shutil.copy(saga.folder / ".saga" / "saga.db", saga.folder / "odd.db")
-    with sqlite3.connect(store) as db:
-        db.execute("PRAGMA writable_schema = ON")
-        db.execute("ALTER TABLE saga_runs RENAME COLUMN starter TO beginner")
-    db.close()
-    done = saga("--store", "sqlite:///odd.db", "show", "postgresql://u:hush@db/x")
+    patch = "from saga_engine.runtime.engine import Engine\nEngine.resolve_name = lambda *_given: 1 / 0"
+    done = saga.patched(patch, "show", "postgresql://u:hush@db/x")
     error, hint = done.err.splitlines()
     assert (done.code, done.out, hint) == (1, "", "hint:  report it with that file; saga doctor")
-    assert error.startswith("error: unexpected OperationalError; the details are in ")
+    assert error.startswith("error: unexpected ZeroDivisionError; the details are in ")
     kept = Path(error.rpartition(" ")[2])
     details = kept.read_text()
     assert (kept.parent, kept.stat().st_mode & 0o777) == (saga.folder.parent / "state" / "saga", 0o600)
     assert ("Traceback (most recent call last)" in details, "hush" in details) == (True, False)
+
+
+def test_a_file_on_a_crash_has_the_options_and_no_value_that_may_be_secret(saga: Place) -> None:
+    patch = "from saga_engine.runtime.engine import Engine\nEngine.start = lambda *_given, **_more: 1 / 0"
+    given = ("--input", "to=hush", "--input", "db_password=hush it", "--key=hush", "--wait", "--workflows", "workflows")
+    done = saga.patched(patch, "--store", "postgresql://u:hu sh's@127.0.0.1:1/x", "list")
+    assert done.code == 9
+    done = saga.patched(patch, "run", "parcel", *given)
+    assert done.code == 1
+    details = Path(done.err.splitlines()[0].rpartition(" ")[2]).read_text()
+    assert details.splitlines()[1] == (
+        "saga run parcel --input to=*** --input db_password=*** --key=*** --wait --workflows ***"
+    )
+    assert ("ZeroDivisionError" in details, "hush" in details) == (True, False)

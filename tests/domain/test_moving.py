@@ -274,6 +274,13 @@ def test_a_deferred_event_is_forgotten_after_its_time_to_live() -> None:
     assert (run.run.inbox, run.beside, run.line) == ((), [], ["step A: due 0:00:00"])
 
 
+def test_an_event_is_taken_though_its_time_to_live_was_set_shorter_since() -> None:
+    run = drive(deferring)
+    run.send("defer")
+    run.budget = Budget(deferred=timedelta(days=1))
+    assert run.succeeds(ONE).after.state == "C"
+
+
 def test_the_time_to_live_of_an_event_goes_on_from_state_to_state() -> None:
     run = drive(noisy)
     run.send("defer")

@@ -6,7 +6,8 @@ import pytest
 
 from saga_engine.domain import commands as c
 from saga_engine.domain import events as e
-from saga_engine.domain.ledgers import IN_STEP, Seen, judge, missing
+from saga_engine.domain.frozen import replace
+from saga_engine.domain.ledgers import IN_STEP, Seen, judge, missing, untouched
 from tests.domain.driver import WORKER, Drive, drive
 from tests.domain.sagas import ONE, Lines, S, back_one, one, two
 
@@ -86,6 +87,8 @@ def seen(  # noqa: PLR0917  in the order of the row
         (seen("r.1", "A 1", token=7), "ahead", "raise"),
         (seen("r.1", "A 1", "undone", undo_token=1, parts=0), "ahead", ""),
         (seen("r.1", "B 1"), "unknown", "aside"),
+        (seen("r.1", "B 1", parts=0), "unknown", "free"),
+        (seen("r.1", "B 1", "undone", undo_token=1, parts=0), "unknown", "free"),
         (seen("r.2", "B 1"), "unknown", "aside"),
         (seen("r.2", "B 1", parts=0), "unknown", "close"),
         (seen("r.2", "B 1", "undone", undo_token=1, parts=0), "in step", ""),
@@ -99,6 +102,17 @@ def test_a_row_is_compared_with_the_step_that_is_open(row: Seen, verdict: str, m
     assert (meaning.verdict, meaning.mend, bool(meaning.text)) == (verdict, mend, True)
 
 
+def test_that_a_step_was_somewhere_is_noted_while_it_may_have_to_be_undone_there() -> None:
+    run = ahead().run
+    row = seen("r.1", "A 1")
+    assert untouched(run, row, IN_STEP).mend == "touch"
+    raises = judge(run, seen("r.1", "A 1", token=7))
+    assert untouched(run, row, raises) is raises
+    assert untouched(run, seen("r.7", "A 1"), IN_STEP) is IN_STEP
+    over = replace(run, undo=tuple([replace(entry, status="undone") for entry in run.undo]))
+    assert untouched(over, row, IN_STEP) is IN_STEP
+
+
 def test_a_step_that_is_done_is_in_step_ahead_behind_or_there_twice() -> None:
     run = drive(steps)
     run.succeeds(ONE)
@@ -106,8 +120,23 @@ def test_a_step_that_is_done_is_in_step_ahead_behind_or_there_twice() -> None:
     assert judge(run.run, seen("r.1", "A 1", "undone", undo_token=1, parts=0)).next == "saga rollback {run}"
     twice = judge(run.run, seen("r.7", "A 1"))
     assert (twice.verdict, twice.mend, twice.next) == ("unknown", "", "saga reconcile {run} --settled r.7")
-    assert missing(run.run, "r.1").verdict == "behind"
+    lost = missing(run.run, "r.1")
+    assert (lost.verdict, lost.next) == ("behind", "saga rollback {run}")
     assert missing(run.run, "r.2") is IN_STEP
+    sealed = replace(run.run, undo=tuple([replace(entry, status="sealed") for entry in run.run.undo]))
+    assert missing(sealed, "r.1").next == "saga history {run}"
+    assert missing(replace(run.run, status="completed"), "r.1").next == "saga history {run}"
+
+
+def test_of_work_that_its_target_has_lost_a_person_is_told_what_the_run_takes() -> None:
+    run = drive(steps)
+    run.succeeds(ONE)
+    run.tell(e.RollbackRequested("ann"))
+    assert missing(run.run, "r.1").next == "saga history {run}"
+    run.fails("no such table", final=True)
+    assert (run.run.status, missing(run.run, "r.1").next) == ("parked", "saga resolve {run} --done --evidence …")
+    run.tell(e.Resolved("ann", done=True, evidence="it is gone"))
+    assert (run.run.ended, missing(run.run, "r.1")) == (True, IN_STEP)
 
 
 def test_an_undo_is_counted_on_like_a_step_and_what_it_left_is_told() -> None:
@@ -125,3 +154,5 @@ def test_an_undo_is_counted_on_like_a_step_and_what_it_left_is_told() -> None:
     assert run.run.ended
     assert judge(run.run, seen("r.1", "A 1", "undone", undo_token=1, parts=0)) is IN_STEP
     assert judge(run.run, seen("r.1", "A 1", "undone", undo_token=1, parts=2)).verdict == "behind"
+    skipped = replace(run.run, undo=tuple([replace(entry, status="skipped") for entry in run.run.undo]))
+    assert judge(skipped, seen("r.1", "A 1", "undoing", undo_token=2)) is IN_STEP

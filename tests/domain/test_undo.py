@@ -590,6 +590,30 @@ def two_steps(saga: Lines) -> None:
     saga.at(S.B).run(two).then(S.C)
 
 
+def test_a_second_rollback_to_a_state_does_not_stop_at_a_visit_that_the_first_one_undid() -> None:
+    def write(saga: Lines) -> None:
+        saga.at(S.A).run(one).undo(back_one).then(S.B)
+        saga.at(S.B).run(two).undo(back_two).when(is_big, S.DONE).then(S.A, failed=S.BACK)
+
+    run = drive(write)
+    for value in (ONE, ONE):
+        run.succeeds(value)
+    run.claim()
+    run.tell(e.RollbackRequested("ann", to="B"))
+    run.fails()
+    run.succeeds()
+    run.succeeds()
+    assert (run.where, run.stack) == (("B", "running"), ["A#1 done", "B#1 undone", "A#2 undone", "B#2 started"])
+    run.claim()
+    run.tell(e.RollbackRequested("ann", to="A"))
+    run.fails()
+    run.succeeds()
+    assert [task.about for task in run.run.line()] == [1]
+    run.succeeds()
+    assert run.where == ("A", "running")
+    assert run.stack == ["A#1 undone", "B#1 undone", "A#2 undone", "B#2 undone", "A#3 started"]
+
+
 def test_a_rollback_to_a_state_that_was_not_begun_is_refused() -> None:
     run = drive(three_steps)
     run.succeeds(ONE)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from saga_engine.domain import commands as c
 from saga_engine.domain import events as e
 from saga_engine.domain.chart import Budget
 from saga_engine.domain.definition.values import Retry, hours, seconds
+from saga_engine.domain.frozen import replace
 from saga_engine.domain.snapshot import Parked
 from tests.domain.driver import CANCEL, PAUSE, RESUME, RETRY, SKIP, WORKER, Drive, drive, event
 from tests.domain.sagas import (
@@ -115,6 +118,45 @@ def test_a_guard_of_a_waiting_event_that_raises_parks_it_in_place() -> None:
     assert [type(command) for command in decision.commands[-3:]] == [c.SetDue, c.AddTask, c.Park]
     assert [task.about for task in run.run.tasks if task.kind == "event"] == [2]
     assert [waiting.number for waiting in run.run.inbox] == [2]
+
+
+UNREADABLE = Parked("W16", "what is stored of event:defer cannot be read: ValidationError")
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["a state with a way on it", "a state that waits for it"])
+def test_a_waiting_event_that_the_definition_cannot_read_any_more_is_parked_in_place(*, waits: bool) -> None:
+    def write(saga: Lines) -> None:
+        saga.at(S.A).run(two).then(S.B)
+        if waits:
+            saga.at(S.B).wait(defer, deadline=hours(1)).then(S.C, timed_out=S.D)
+        else:
+            saga.at(S.B).run(one).on(defer, S.C).then(S.C)
+
+    run = drive(write, Budget(told=lambda error: type(error).__name__))
+    run.send("defer", '{"text":7}')
+    run.succeeds(TWO)
+    assert (run.run.state, run.run.status) == ("B", "parked")
+    assert [task.parked for task in run.run.tasks if task.kind == "event"] == [UNREADABLE]
+    run.tell(RETRY)
+    assert [task.parked for task in run.run.tasks if task.kind == "event"] == [UNREADABLE]
+    run.tell(SKIP)
+    assert (run.run.inbox, run.run.status) == ((), "waiting" if waits else "running")
+
+
+def test_an_arriving_event_that_the_definition_cannot_read_waits_and_is_parked() -> None:
+    run = drive(lambda saga: saga.at(S.A).run(two).on(defer, S.B).then(S.C))
+    run.send("defer", '{"text":7}')
+    assert run.beside == ["event A: parked W16", "forget A: due 7 days, 0:00:00"]
+
+
+def test_a_result_that_the_definition_cannot_read_any_more_stays_parked_when_its_guard_is_asked_again() -> None:
+    run = drive(odd_result)
+    run.succeeds(ONE)
+    unread = tuple(replace(result, value='{"n":"x"}') for result in run.run.results)
+    run.run = replace(run.run, results=unread)
+    run.tell(RETRY)
+    assert run.line == ["step A: parked W16 then"]
+    assert "what is stored of one cannot be read" in run.run.tasks[0].error
 
 
 def test_retry_asks_the_guard_of_a_parked_event_again() -> None:

@@ -44,6 +44,63 @@ def test_a_test_database_is_dropped_with_whoever_is_still_connected(postgres_ser
     assert name not in postgres_server.names()
 
 
+MADE = """
+CREATE SCHEMA other; CREATE TABLE other.t (id serial PRIMARY KEY); CREATE TABLE t (id serial PRIMARY KEY);
+CREATE TYPE mood AS ENUM ('calm'); CREATE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 1';
+ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'
+"""
+ODD = ("CREATE PUBLICATION p", "CREATE EXTENSION citext", "GRANT CONNECT ON DATABASE {name} TO pg_monitor")
+
+
+@pytest.mark.parametrize("made", [MADE, *ODD])
+def test_a_database_that_another_test_had_is_as_a_new_one(postgres_server: Server, made: str) -> None:
+    server = Server(postgres_server.url)
+    seen = []
+    for statement in (made, "SELECT 1"):
+        with server.database() as url:
+            engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
+            with engine.connect() as db:
+                seen.append([db.execute(sqlalchemy.text(question)).fetchall() for question in WHAT_IS_THERE])
+            with engine.begin() as db:
+                db.exec_driver_sql(statement.format(name=engine.url.database))
+    server.close()
+    assert seen[0] == seen[1]
+
+
+WHAT_IS_THERE = (
+    "SELECT relname FROM pg_class WHERE NOT relnamespace::regnamespace::text ~ '^pg_toast' ORDER BY 1",
+    "SELECT nspname, nspowner, nspacl FROM pg_namespace ORDER BY 1",
+    "SELECT proname FROM pg_proc WHERE oid >= 16384",
+    "SELECT typname FROM pg_type WHERE oid >= 16384",
+    "SELECT extname FROM pg_extension",
+    "SELECT pubname FROM pg_publication",
+    "SELECT datacl, datconnlimit, datallowconn FROM pg_database WHERE datname = current_database()",
+    "SELECT name, setting FROM pg_settings WHERE source = 'database'",
+)
+
+
+def test_a_database_is_renamed_for_the_next_test_and_dropped_at_last(postgres_server: Server) -> None:
+    server = Server(postgres_server.url)
+    with server.database() as url:
+        names = [url.rpartition("/")[2]]
+    [(kept, uses)] = server._spare
+    assert (uses, kept in server.names(), names[0] in server.names()) == (1, True, False)
+    with server.database() as url:
+        names += [kept, url.rpartition("/")[2]]
+        assert [name in server.names() for name in names] == [False, False, True]
+    names.append(server._spare[0][0])
+    server.close()
+    assert not {*names} & {*server.names()}
+
+
+def test_a_database_that_cannot_be_emptied_is_dropped(postgres_server: Server) -> None:
+    server = Server(postgres_server.url)
+    with server.database() as url:
+        name = url.rpartition("/")[2]
+        server._run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    assert (name in server.names(), server._spare) == (False, [])
+
+
 def test_databases_of_a_killed_run_are_dropped_by_a_later_one(postgres_server: Server) -> None:
     postgres_server._run("CREATE DATABASE saga_test_1700000000_left")
     postgres_server.drop_left_behind()

@@ -209,6 +209,9 @@ def test_the_file_may_choose_the_profile_itself(project: Path) -> None:
             "{file}: store: a password does not belong into this file; write env:NAME or file:PATH",
         ),
         ("profile = 'prod'", "{file}: there is no [profiles.prod]. Profiles: none."),
+        ("profile = [1]", "{file}: profile: Input should be a valid string"),
+        ("profiles = 3", "{file}: profiles: Input should be a table of settings for each name"),
+        ("profile = 'dev'\n[profiles]\ndev = 'x'", "{file}: profiles.dev: Input should be a table of settings"),
         ("store = ", "{file} is no TOML: Invalid value (at end of document)"),
     ],
 )
@@ -216,6 +219,48 @@ def test_a_mistake_names_the_file_the_key_and_the_remedy(project: Path, text: st
     file = project / "saga.toml"
     file.write_text(text)
     assert refusal() == told.format(file=file)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[tool]\nsaga = 'x'", "{file}: tool.saga: Input should be a table of settings"),
+        ("[tool.saga]\nprofiles = 3", "{file}: profiles: Input should be a table of settings for each name"),
+    ],
+)
+def test_a_mistake_in_a_pyproject_is_told_as_well(project: Path, text: str, told: str) -> None:
+    file = project / "pyproject.toml"
+    file.write_text(text)
+    assert refusal() == told.format(file=file)
+
+
+def test_a_pyproject_whose_tool_is_no_table_is_passed_by(project: Path) -> None:
+    (project / "pyproject.toml").write_text("tool = 3\n")
+    assert settings.load().store == f"sqlite:///{project}/.saga/saga.db"
+
+
+def test_a_folder_above_that_may_not_be_searched_is_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    below = project / "below"
+    below.mkdir()
+    monkeypatch.chdir(below)
+    plain = Path.is_file
+
+    def is_file(path: Path) -> bool:
+        if path.parent == project:
+            raise PermissionError(13, "Permission denied", str(path))
+        return plain(path)
+
+    monkeypatch.setattr(Path, "is_file", is_file)
+    assert refusal() == (
+        f"{project} cannot be searched for settings: Permission denied; make your own saga.toml in {below}"
+    )
+    (below / "saga.toml").touch()
+    assert settings.load().workflows == below / "workflows"
+
+
+def test_a_working_directory_that_was_removed_is_told(project: Path) -> None:
+    project.rmdir()
+    assert refusal() == "The working directory is gone; go into one that is there, and try again"
 
 
 def test_every_mistake_of_a_file_is_told_at_once(project: Path) -> None:
@@ -325,6 +370,12 @@ def test_the_printed_form_of_settings_shows_no_password() -> None:
     )
     printed = f"{found} {found!r}"
     assert ("hunter2" in printed, "swordfish" in printed, "mysql://me:***@h/dw" in printed) == (False, False, True)
+
+
+def test_a_password_with_quotes_and_blanks_is_not_printed_either() -> None:
+    found = settings.load(store="postgresql://me:pa'ss w@h/saga", connections={"dw": 'mysql://me:x"y z@h/dw'})
+    printed = f"{found} {found!r}"
+    assert [part for part in ("pa", "ss w", "x", "y z") if f"{part}@" in printed or f":{part}" in printed] == []
 
 
 def test_the_actor_is_the_system_user_whatever_user_variables_say(monkeypatch: pytest.MonkeyPatch) -> None:

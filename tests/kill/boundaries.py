@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 EXECUTES: Final = {"execute", "exec_driver_sql", "executemany", "executescript", "scalar", "scalars"}
+COMPILED: Final = {"execute", "one_or_none"}
+"""Methods of a statement that is compiled once (store/compiled.py)."""
+DRIVES: Final = {"drive"}
 ENDS: Final = {"commit"}
 QUERIES: Final = {"select", "union", "union_all", "exists", "_next"}
 READING_SQL: Final = re.compile(r"(?i)\s*(SELECT|SHOW|PRAGMA\s+\w*\s*(;|$)|PRAGMA \{)")
@@ -61,10 +64,21 @@ def _events(node: ast.AST, names: Names) -> Iterator[tuple[int, int, str]]:
             name = _called(inner)
             if name == "hit":
                 yield inner.lineno, inner.col_offset, "hit"
-            elif isinstance(inner.func, ast.Attribute) and (
-                name in ENDS or (name in EXECUTES and not _only_reads(inner, names))
-            ):
+            elif name in DRIVES or (isinstance(inner.func, ast.Attribute) and _lasts(inner, inner.func, names)):
                 yield inner.lineno, inner.col_offset, ast.unparse(inner)[:80]
+
+
+def _lasts(call: ast.Call, method: ast.Attribute, names: Names) -> bool:
+    compiled = _compiled(method.value, names)
+    if compiled:
+        return method.attr in COMPILED and not all(_reads(statement, names) for statement in compiled)
+    return method.attr in ENDS or (method.attr in EXECUTES and not _only_reads(call, names))
+
+
+def _compiled(receiver: ast.expr, names: Names) -> list[ast.expr]:
+    """The statements that were compiled once, where the receiver of a call is known to be such a one."""
+    values = names.get(receiver.id, ()) if isinstance(receiver, ast.Name) else ()
+    return [value.args[0] for value in values if isinstance(value, ast.Call) and _called(value) == "Compiled"]
 
 
 def _own(node: ast.AST) -> Iterator[ast.AST]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from threading import RLock
+from threading import RLock, local
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine
@@ -18,7 +18,7 @@ from saga_engine.runtime.incarnation import Incarnation
 from saga_engine.runtime.isolation import isolation
 from saga_engine.store import record
 from saga_engine.store.connect import Store
-from saga_engine.store.record import Head
+from saga_engine.store.record import Locked
 from saga_engine.store.wake import Changes, Ear, Notifications
 
 SLOW_RENEWAL_SECONDS: Final = 2.0
@@ -27,8 +27,8 @@ SLOW_RENEWAL_SECONDS: Final = 2.0
 def revision_alone() -> None:
     """The fence of T2 compares revisions only: a claim raises the attempt, not the revision."""
 
-    def unmoved(before: Snapshot, head: Head | None) -> bool:
-        return head is not None and head.revision == before.revision
+    def unmoved(before: Snapshot, locked: Locked | None) -> bool:
+        return locked is not None and locked.head.revision == before.revision
 
     record._unmoved = unmoved
 
@@ -49,18 +49,25 @@ def stops_between_transactions() -> None:
 
     A reader that is stopped holds up every commit to its SQLite file.
     """
-    gate = RLock()
+    gate, mine = RLock(), local()
 
     def gated(transaction: Callable[[Store], AbstractContextManager[Connection]]) -> Any:
         @contextmanager
         def alone(store: Store) -> Iterator[Connection]:
-            with gate, transaction(store) as db:
-                yield db
+            with gate:
+                mine.of_store = (
+                    True  # its connection needs no gate of its own: the writer's is kept, and never given back
+                )
+                try:
+                    with transaction(store) as db:
+                        yield db
+                finally:
+                    mine.of_store = False
 
         return alone
 
     def taken(engine: Engine) -> Connection:
-        if engine.dialect.name != "sqlite":
+        if engine.dialect.name != "sqlite" or getattr(mine, "of_store", False):
             return connect(engine)  # a session that only listens holds nobody up, and is never given back
         gate.acquire()
         try:

@@ -24,8 +24,9 @@ ON_SQLITE: Final = [
 ]
 """Between transactions: a stopped process that holds a lock of the file stops the store until it goes on (PROTOCOL)."""
 ON_POSTGRES: Final = [
-    "store.record.locked:2",
-    "store.record.journal:2",
+    "store.record.locked:1",
+    "store.record.journal:1",
+    "store.record.before_write:2",
     "store.touch.before_write:1",
     "ledger.head.after_commit:2",
     "ledger.part.after_work:3",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from sqlalchemy import Connection, Engine, text
 from saga_engine.errors import TransactionEnded
 from saga_engine.ledger import effect, undo
 from saga_engine.ledger.parts import Part
-from tests.ledger.support import Loaded, apply, insert, key, loaded, part_rows, remove, undo_all
+from tests.ledger.support import TASK, Loaded, apply, insert, key, loaded, part_rows, remove, undo_all
 
 Way = Callable[[Connection], object]
 
@@ -117,6 +118,27 @@ def test_sqlite_rolling_back_by_itself_is_found_out(sqlite: Engine) -> None:
     with pytest.raises(TransactionEnded, match="what it wrote after that was committed piece by piece"):
         apply(sqlite, key(1), "a", ends(full, hide=True))
     assert (loaded(sqlite), part_rows(sqlite)) == ([], [])
+
+
+@pytest.mark.parametrize("same", [False, True], ids=["another statement", "the same again"])
+def test_nothing_is_written_after_sqlite_has_rolled_back_by_itself(sqlite: Engine, same: bool) -> None:
+    """Else what follows would be committed alone, and the row that tells of the part has gone with the transaction."""
+    with sqlite.begin() as db:
+        db.exec_driver_sql("CREATE TRIGGER no BEFORE INSERT ON loaded WHEN NEW.part = 'bad' BEGIN "
+                           "SELECT RAISE(ROLLBACK, 'not this one'); END")  # fmt: skip
+
+    def work(db: Connection) -> Loaded:
+        for name in ("good", "bad", "late"):
+            with suppress(Exception):
+                statement = f"INSERT INTO loaded VALUES ('{TASK}', ?)" + ("" if same else f" -- {name}")
+                db.exec_driver_sql(statement, (name,))
+        return Loaded(rows=3)
+
+    effect.open_head(sqlite, key(1))
+    with pytest.raises(TransactionEnded, match="SQLite had rolled it back by itself"):
+        apply(sqlite, key(1), "a", work)
+    assert (loaded(sqlite), part_rows(sqlite)) == ([], [])
+    assert apply(sqlite, key(1), "a") == Loaded(rows=1)
 
 
 @each(SQLALCHEMY | DRIVER)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -15,8 +16,9 @@ from sqlalchemy.schema import CreateTable
 
 from saga_engine import failpoints
 from saga_engine.errors import LedgerChanged
-from saga_engine.ledger import effect, schema
+from saga_engine.ledger import effect, schema, strays
 from saga_engine.ledger.mariadb_rights import unfit
+from saga_engine.ledger.prune import prune
 from tests.ledger.conftest import Opened
 from tests.ledger.support import apply, change, key, rows
 
@@ -181,6 +183,17 @@ def grant(postgres: Engine, user: Engine) -> Callable[[str], None]:
     return lambda right: change(postgres, f"GRANT {right} TO {user.url.username}")
 
 
+def use(target: Engine) -> None:
+    """Write a step, set it aside as after a restore, and prune it: whatever is done to a ledger's rows."""
+    by = replace(key(1), step="LOADING 1")
+    effect.open_head(target, by)
+    apply(target, by, "a")
+    [row] = strays.of_run(target, by.store, by.task.partition(".")[0])
+    strays.set_aside(target, by.store, row)
+    [aside] = strays.of_run(target, by.store, row.run)
+    assert (aside.is_aside, prune(target, by.store, [aside.task])) == (True, 1)
+
+
 def test_missing_rights_on_a_ledger_are_named_one_by_one(user: Engine, grant: Callable[[str], None]) -> None:
     assert schema.privileges(user) == ["USAGE on schema saga_ledger"]
     grant("USAGE ON SCHEMA saga_ledger")
@@ -189,13 +202,14 @@ def test_missing_rights_on_a_ledger_are_named_one_by_one(user: Engine, grant: Ca
     assert schema.privileges(user) == [
         "INSERT on saga_ledger.saga_ledger_heads",
         "UPDATE on saga_ledger.saga_ledger_heads",
+        "DELETE on saga_ledger.saga_ledger_heads",
         "UPDATE on saga_ledger.saga_ledger_parts",
+        "DELETE on saga_ledger.saga_ledger_parts",
     ]
-    grant("INSERT, UPDATE ON saga_ledger.saga_ledger_heads, saga_ledger.saga_ledger_parts")
+    grant("INSERT, UPDATE, DELETE ON saga_ledger.saga_ledger_heads, saga_ledger.saga_ledger_parts")
     grant("INSERT ON loaded")
     assert schema.privileges(user) == []
-    effect.open_head(user, key(1))
-    apply(user, key(1), "a")  # what was named is enough
+    use(user)  # what was named is enough
 
 
 def test_missing_rights_to_make_a_ledger_are_named(postgres: Engine, user: Engine) -> None:
@@ -227,14 +241,15 @@ def test_missing_rights_on_a_ledger_in_mariadb_are_named_one_by_one(mariadb: Eng
     assert schema.privileges(mariadb_user) == [
         f"INSERT on {shop}.saga_ledger_heads",
         f"UPDATE on {shop}.saga_ledger_heads",
+        f"DELETE on {shop}.saga_ledger_heads",
         f"UPDATE on {shop}.saga_ledger_parts",
+        f"DELETE on {shop}.saga_ledger_parts",
     ]
-    change(mariadb, f"GRANT INSERT, UPDATE ON {shop}.saga_ledger_heads TO {user}")
-    change(mariadb, f"GRANT UPDATE ON {shop}.saga_ledger_parts TO {user}_role")
+    change(mariadb, f"GRANT INSERT, UPDATE, DELETE ON {shop}.saga_ledger_heads TO {user}")
+    change(mariadb, f"GRANT UPDATE, DELETE ON {shop}.saga_ledger_parts TO {user}_role")
     change(mariadb, f"GRANT INSERT ON {shop}.loaded TO {user}")
     assert schema.privileges(mariadb_user) == []
-    effect.open_head(mariadb_user, key(1))
-    apply(mariadb_user, key(1), "a")  # what was named is enough
+    use(mariadb_user)  # what was named is enough
 
 
 def test_missing_rights_to_make_a_ledger_in_mariadb_are_named(mariadb: Engine, mariadb_user: Engine) -> None:
@@ -244,8 +259,9 @@ def test_missing_rights_to_make_a_ledger_in_mariadb_are_named(mariadb: Engine, m
     change(mariadb, "DROP TABLE saga_ledger")
     change(mariadb, f"GRANT UPDATE ON {shop}.loaded TO {user}")
     change(mariadb, f"GRANT SELECT ON `{shop[:-1]}_`.* TO {user}")
-    assert schema.privileges(mariadb_user) == [f"{right} on {shop}.*" for right in ("CREATE", "INSERT", "UPDATE")]
-    change(mariadb, f"GRANT CREATE, INSERT, UPDATE ON `{shop.replace('_', chr(92) + '_')}`.* TO {user}_role")
+    rights = ("CREATE", "INSERT", "UPDATE", "DELETE")
+    assert schema.privileges(mariadb_user) == [f"{right} on {shop}.*" for right in rights]
+    change(mariadb, f"GRANT CREATE, INSERT, UPDATE, DELETE ON `{shop.replace('_', chr(92) + '_')}`.* TO {user}_role")
     assert schema.privileges(mariadb_user) == []
     schema.create(mariadb_user)  # what was named is enough
 

@@ -10,6 +10,7 @@ from typing import Final
 import pytest
 
 from saga_engine.errors import AlreadyDecided, OutcomeUnknown, StoreUnreachable
+from saga_engine.failpoints import switched_on
 from saga_engine.runtime.engine import Engine
 from tests.network.conftest import Opened, shown, until, working
 from tests.network.shop import Said, booked
@@ -63,6 +64,28 @@ def test_an_event_in_doubt_says_so_and_counts_once_with_the_same_event_key(
     told_to_look(store_proxy, loss, send)
     send()
     assert journalled(engine, run, "EventReceived") == 1
+
+
+@pytest.mark.parametrize("point", ["store.journal.locked", "store.write.after_commit"])
+def test_an_event_that_the_server_reads_when_it_was_given_up_counts_once(
+    engine: Engine, store_proxy: Proxy, point: str
+) -> None:
+    """It holds no lock until it is read: it comes while its sender asks what became of it, or has just been told."""
+    run = engine.start("order", {}, key="k").id
+    store_proxy.lose_at(Loss.LATE)
+    asked: list[str] = []
+
+    def comes(name: str) -> None:
+        asked.extend([name] if name == "store.journal.locked" else [])
+        if asked and name == point and not store_proxy.late.is_set():
+            store_proxy.late.set()
+            time.sleep(0.5)
+
+    with switched_on(comes):
+        engine.send(run, "go", Said(n=1))
+    assert store_proxy.late.is_set()
+    assert journalled(engine, run, "EventReceived") == 1
+    assert engine.verify([run]).found == ()
 
 
 @LOST

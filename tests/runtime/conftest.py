@@ -13,7 +13,6 @@ import sqlalchemy as sa
 from saga_engine.domain.definition.saga import Saga
 from saga_engine.runtime.engine import Engine
 from saga_engine.runtime.targets import Targets
-from saga_engine.runtime.threads import PREFIX
 from saga_engine.runtime.worker import Worker
 from saga_engine.settings import Limits, Settings
 from tests.runtime import plays
@@ -77,7 +76,3 @@ def working(engine: Engine, **options: Any) -> Iterator[Worker]:
         worker.stop()
         thread.join(20)
         assert not thread.is_alive(), "the worker does not drain"
-
-
-def action_threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith((PREFIX, "saga-lease"))]

@@ -103,9 +103,10 @@ def playing(name: str = "play", **acts: Act) -> Iterator[Play]:
 
 
 def let_go() -> None:
-    """Let everything end that still hangs."""
+    """Let everything end that still hangs, and no play be acted in another test."""
     for play in _plays.values():
         play.gate.set()
+    _plays.clear()
 
 
 def of(step: Any) -> Play:
@@ -170,10 +171,18 @@ def probe(step: Step[Input]) -> Done[Value] | NotDone | InDoubt:
     return found
 
 
+BAD_GUARD: dict[int, BaseException] = {
+    13: ValueError("thirteen"),
+    15: SystemExit("out"),
+    17: ValueError("postgresql://me:hunter2@h\nand \0, \ud800"),
+    19: ValueError("\0"),
+}
+"""What the guard raises, by the number that it is asked about."""
+
+
 def is_odd(value: Value, facts: Facts[Input]) -> bool:
-    if value.n == 13:
-        message = "thirteen"
-        raise ValueError(message)
+    if value.n in BAD_GUARD:
+        raise BAD_GUARD[value.n]
     return value.n % 2 == 1 and facts.input.name != ""
 
 

@@ -123,6 +123,9 @@ class Tamperer:
             "paused": ~s.runs.c.paused,
             "cancelling": ~s.runs.c.cancelling,
             "rollback_to": "COPY?",
+            "rollback_floor": 7,
+            "paused_by": "mallory",
+            "paused_reason": "because",
             "visits": '{"COPY":99}',
             "starter": "mallory",
             "journal_hash": b"x" * 32,
@@ -134,6 +137,20 @@ class Tamperer:
         with self.engine.begin() as db:
             db.execute(sa.update(s.runs).where(s.runs.c.id == run).values({name: values[name]}))
         return 1 if name == "starter" else len(self._lines(run)) + (name == "revision")
+
+    def moment(self, run: str) -> int:
+        """When a task that nobody has claimed is due, or goes on; of a run that has none, something of its row."""
+        untouched = sa.select(s.tasks).where(s.tasks.c.run_id == run, s.tasks.c.attempt == 0)
+        with self.engine.begin() as db:
+            there = [row for row in db.execute(untouched) if row.due_at or row.resumes_at]
+            if there:
+                task = self.dice.choice(there)
+                moved = (task.due_at or task.resumes_at) + timedelta(hours=1)
+                values = [{"due_at": task.resumes_at, "resumes_at": task.due_at}]
+                values += [{name: moved if getattr(task, name) else None} for name in ("due_at", "resumes_at")]
+                change = self.dice.choice([new for new in values if any(getattr(task, n) != new[n] for n in new)])
+                db.execute(sa.update(s.tasks).where(s.tasks.c.name == task.name).values(change))
+        return len(self._lines(run)) if there else self.row(run)
 
     def rewritten(self, run: str) -> int:
         """A line changed by somebody who knows how: every hash from there on and the run's row made anew."""
@@ -238,6 +255,7 @@ FOUND_ALONE: Final[dict[str, Callable[[Tamperer, str], int]]] = {
         Tamperer.insertion,
         Tamperer.cut,
         Tamperer.row,
+        Tamperer.moment,
     )
 }
 FOUND_WITH_ANCHOR: Final[dict[str, Callable[[Tamperer, str], int | None]]] = {

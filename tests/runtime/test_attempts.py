@@ -192,15 +192,23 @@ def test_an_async_step_is_awaited(opened: Opened) -> None:
     assert (run.status, run.results) == ("completed", {"ONE": {"n": 5, "text": ""}})
 
 
-def test_a_guard_that_raises_parks_the_run_with_its_words_and_a_retry_asks_it_again(opened: Opened) -> None:
+@pytest.mark.parametrize(
+    ("n", "told"),
+    [
+        (13, "ValueError: thirteen"),
+        (15, "SystemExit: out"),
+        (17, "ValueError: postgresql://me:***@h"),
+        (19, "ValueError: \\0"),
+    ],
+)
+def test_a_guard_that_raises_parks_the_run_with_its_words_and_a_retry_asks_it_again(
+    opened: Opened, n: int, told: str
+) -> None:
     engine = opened(plays.chosen())
     with plays.playing("p") as play:
-        run = acted(engine, "chosen", n=13)
-        assert (run.state, run.status, parked(run)) == (
-            "ONE",
-            "parked",
-            [("W16", "guard is_odd raised ValueError: thirteen")],
-        )
+        run = acted(engine, "chosen", n=n)
+        parks = [("W16", f"guard is_odd raised {told}")]
+        assert (run.state, run.status, parked(run)) == ("ONE", "parked", parks)
         engine.retry(run.id)
         assert parked(engine.get(run.id)) == parked(run)
         engine.rollback(run.id)

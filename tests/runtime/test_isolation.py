@@ -20,7 +20,7 @@ from structlog.testing import capture_logs
 from saga_engine import errors
 from saga_engine.runtime import registry
 from saga_engine.runtime.engine import Engine
-from saga_engine.runtime.isolation import linux
+from saga_engine.runtime.isolation import linux, servers
 from saga_engine.settings import Exports, Settings
 from tests.runtime import isolated, plays
 from tests.runtime.backups import backup
@@ -206,9 +206,10 @@ def test_a_program_may_have_its_saga_in_itself(tmp_path: Path) -> None:
     assert (done.stdout, done.returncode) == ("completed True\n", 0), done.stderr
 
 
-def test_a_step_is_what_it_was_when_its_worker_began(room_url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("made_url", ["postgresql"], indirect=True)
+def test_a_step_is_what_it_was_when_its_worker_began(made_url: str, tmp_path: Path) -> None:
     file = written(tmp_path / "w")
-    with at_file(room_url, file) as engine, capture_logs() as logged, working(engine):
+    with at_file(made_url, file) as engine, capture_logs() as logged, working(engine):
         plays.until(lambda: any(line["event"] == "isolation.loaded" for line in logged))
         written(tmp_path / "w", body="1 / 0")
         run = engine.start("flow", {}).id
@@ -216,6 +217,7 @@ def test_a_step_is_what_it_was_when_its_worker_began(room_url: str, tmp_path: Pa
         assert engine.get(run).status == "completed"
 
 
+@pytest.mark.parametrize("made_url", ["postgresql"], indirect=True)
 @pytest.mark.parametrize(
     ("before", "told"),
     [
@@ -230,17 +232,103 @@ def test_a_step_is_what_it_was_when_its_worker_began(room_url: str, tmp_path: Pa
     ids=["it fails", "it starts a thread", "it makes an engine", "it exits"],
 )
 def test_a_file_that_a_fork_server_cannot_load_is_not_run(
-    room_url: str, tmp_path: Path, before: str, told: str
+    made_url: str, tmp_path: Path, before: str, told: str
 ) -> None:
     file = written(tmp_path / "w")
-    with at_file(room_url, file) as engine:
+    with at_file(made_url, file) as engine:
         written(tmp_path / "w", before=before)
         assert told in waits_because(engine)
 
 
-def test_a_fork_server_that_was_killed_is_started_again(room_url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("made_url", ["postgresql"], indirect=True)
+def test_a_file_that_starts_a_thread_spoils_no_other_saga_and_ends_no_attempt(made_url: str, tmp_path: Path) -> None:
+    """Not the one that runs already, and none that begins later."""
+    spoilt = written(tmp_path / "w")
+    spoilt = spoilt.rename(spoilt.with_name("spoilt.py"))
+    spoilt.write_text(spoilt.read_text().replace('"flow"', '"spoilt"'))
+    written(
+        tmp_path / "w",
+        body='while not os.path.exists("{tmp}"): threading.Event().wait(0.01)'.format(tmp=tmp_path / "go"),
+    )
+    with at_file(made_url, tmp_path / "w") as engine:
+        thread = "threading.Thread(target=threading.Event().wait, daemon=True).start()\nclass S(Enum)"
+        spoilt.write_text(spoilt.read_text().replace("class S(Enum)", thread))
+        first = engine.start("flow", {}).id
+        with capture_logs() as logged, working(engine):
+            plays.until(lambda: any(line["event"] == "attempt.isolated" for line in logged))
+            stuck = engine.start("spoilt", {}).id
+            plays.until(lambda: engine.get(stuck).tasks[0].error)
+            second = engine.start("flow", {}).id
+            plays.until(lambda: len([line for line in logged if line["event"] == "attempt.isolated"]) == 2)
+            (tmp_path / "go").touch()
+            plays.until(lambda: engine.get(first).ended and engine.get(second).ended)
+        assert [engine.get(run).status for run in (first, second)] == ["completed", "completed"]
+        failed = [x.event for run in (first, second) for x in engine.history(run) if x.kind == "ActionFailed"]
+        assert [event for event in failed if not event["busy"]] == [], "one may have come while the server was replaced"
+        assert "importing its file has started a thread" in engine.get(stuck).tasks[0].error
+
+
+@pytest.fixture
+def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a fork server that does not answer; longer than one takes to start."""
+    monkeypatch.setattr(servers, "START_SECONDS", 4.0)
+
+
+@pytest.mark.usefixtures("short_patience")
+@pytest.mark.parametrize("made_url", ["postgresql"], indirect=True)
+def test_a_file_that_hangs_while_it_is_imported_holds_up_no_other_saga(made_url: str, tmp_path: Path) -> None:
+    """What runs below the fork server that hangs runs on; the others get another one."""
+    bad, hanging = written_as(tmp_path / "w", "hangs")
+    written(tmp_path / "w", body=f'while not os.path.exists("{tmp_path / "go"}"): threading.Event().wait(0.01)')
+    with at_file(made_url, tmp_path / "w") as engine:
+        bad.write_text("1 / 0")
+        first = engine.start("flow", {}).id
+        with capture_logs() as logged, working(engine):
+
+            def begun(count: int) -> list[int]:
+                plays.until(lambda: len([x for x in logged if x["event"] == "attempt.isolated"]) == count)
+                return [x["pid"] for x in logged if x["event"] == "attempt.isolated"]
+
+            begun(1)
+            bad.write_text(hanging)
+            stuck = engine.start("hangs", {}).id
+            plays.until(lambda: engine.get(stuck).tasks[0].error)
+            assert "its file was imported for 4 s and was not done" in engine.get(stuck).tasks[0].error
+            second = engine.start("flow", {}).id
+            one, other = (parent(parent(pid)) for pid in begun(2))
+            assert one != other, "each has its own fork server"
+            (tmp_path / "go").touch()
+            plays.until(lambda: engine.get(first).ended and engine.get(second).ended)
+        runs = [engine.get(run) for run in (first, second)]
+        assert [(run.status, [task.failures for task in run.tasks]) for run in runs] == [("completed", [])] * 2
+    assert not Path(f"/proc/{one}").exists(), "it ends with its worker"
+
+
+@pytest.mark.usefixtures("short_patience")
+@pytest.mark.parametrize("made_url", ["postgresql"], indirect=True)
+def test_what_is_to_be_imported_after_a_file_that_hangs_is_not_taken_for_one(made_url: str, tmp_path: Path) -> None:
+    bad, hanging = written_as(tmp_path / "w", "a_hangs")
+    written(tmp_path / "w")
+    with at_file(made_url, tmp_path / "w") as engine:
+        bad.write_text(hanging)
+        with working(engine):
+            run = engine.start("flow", {}).id
+            plays.until(lambda: engine.get(run).ended)
+        assert engine.get(run).status == "completed"
+
+
+def written_as(folder: Path, name: str) -> tuple[Path, str]:
+    """A whole file of a saga of that name, and the text with which its import does not end."""
+    file = written(folder)
+    file = file.rename(file.with_name(f"{name}.py"))
+    file.write_text(file.read_text().replace('"flow"', f'"{name}"'))
+    return file, file.read_text().replace("class S(Enum)", "threading.Event().wait()\nclass S(Enum)")
+
+
+@pytest.mark.parametrize("made_url", ["postgresql"], indirect=True)
+def test_a_fork_server_that_was_killed_is_started_again(made_url: str, tmp_path: Path) -> None:
     file = written(tmp_path / "w", body="while step.attempt == 1: pass")
-    with at_file(room_url, file) as engine:
+    with at_file(made_url, file) as engine:
         run = engine.start("flow", {}).id
         with capture_logs() as logged, working(engine):
             plays.until(lambda: any(line["event"] == "attempt.isolated" for line in logged))

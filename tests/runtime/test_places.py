@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from time import sleep
 from typing import Any
@@ -14,10 +14,13 @@ from saga_engine import errors
 from saga_engine.domain import events as e
 from saga_engine.domain.definition.saga import Saga
 from saga_engine.domain.snapshot import Task
+from saga_engine.failpoints import switched_on
 from saga_engine.runtime.engine import Engine
 from saga_engine.runtime.places import Place
+from saga_engine.runtime.recorder import Recorded
 from saga_engine.runtime.worker import Worker
-from saga_engine.store.entry import Pinned
+from saga_engine.store.entry import Head, Pinned
+from saga_engine.store.tasks import Lease
 from tests.runtime import plays
 from tests.runtime.conftest import Opened, working
 from tests.runtime.plays import Input, S
@@ -101,10 +104,10 @@ def test_what_a_renewal_has_handed_back_before_it_came_is_not_begun(
     engine = opened(plays.saga(), renew_seconds=0.1)
     settle = Place.settle
 
-    def late(place: Place, recorded: str | None) -> bool:
+    def late(place: Place, recorded: str | None, head: Head | None = None) -> bool:
         assert recorded is not None
         plays.until(lambda: held(engine.get(recorded)) == [(1, False)])
-        return settle(place, recorded)
+        return settle(place, recorded, head)
 
     with plays.playing("late") as play, offering(engine) as worker:
         monkeypatch.setattr(Place, "settle", late)
@@ -135,20 +138,17 @@ def test_a_run_whose_worker_ended_before_it_came_is_freed_by_the_next(
     assert engine.get(run.id).status == "completed"
 
 
-def test_a_start_whose_commit_was_not_heard_of_begins_there_once(
-    opened: Opened, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_start_whose_commit_was_not_heard_of_begins_there_once(opened: Opened) -> None:
     engine = opened(plays.saga(), lease_seconds=60, renew_seconds=20)
-    commit, lost = type(engine.store)._commit, list[bool]()
+    lost = list[bool]()
 
-    def unheard(store: Any, transaction: Any) -> None:
-        commit(store, transaction)
-        if threading.current_thread() is threading.main_thread() and not lost:
+    def unheard(point: str) -> None:
+        mine = point == "store.write.after_commit" and threading.current_thread() is threading.main_thread()
+        if mine and not lost:
             lost.append(True)
             raise errors.OutcomeUnknown(url="the store", reason="the test says so")
 
-    with plays.playing("once") as play, offering(engine):
-        monkeypatch.setattr(type(engine.store), "_commit", unheard)
+    with plays.playing("once") as play, offering(engine), switched_on(unheard):
         run = engine.start("play", Input(name="once"))
         assert lost == [True]
         assert engine.wait(run.id, seconds=20).status == "completed"
@@ -191,15 +191,22 @@ def test_what_the_worker_reads_before_it_arrives_is_begun_once(opened: Opened, m
     engine = opened(plays.saga(), lease_seconds=60, renew_seconds=20)
     settle = Place.settle
     with plays.playing("once") as play, offering(engine) as worker:
+        go_on, went_on = worker._go_on, threading.Event()
 
-        def late(place: Place, recorded: str | None) -> bool:
+        def goes_on(recorded: Recorded, held: Collection[Lease]) -> None:
+            go_on(recorded, held)
+            if isinstance(recorded.report, e.TimerFired):
+                went_on.set()
+
+        def late(place: Place, recorded: str | None, head: Head | None = None) -> bool:
             assert place.task is not None
-            worker._reports.append(e.TimerFired(f"{place.task.name}.9", 1, worker._me.id))  # of nothing, any more
-            worker._slots.came.put(None)
-            plays.until(lambda: not worker._reports)
-            sleep(0.2)
-            return settle(place, recorded)
+            while not went_on.is_set():  # one that comes while others are recorded is lost
+                worker._reports.append(e.TimerFired(f"{place.task.name}.9", 1, worker._me.id))  # of nothing, any more
+                worker._slots.came.put(None)
+                went_on.wait(0.2)
+            return settle(place, recorded, head)
 
+        monkeypatch.setattr(worker, "_go_on", goes_on)
         monkeypatch.setattr(Place, "settle", late)
         run = engine.start("play", Input(name="once"))
         assert engine.wait(run.id, seconds=20).status == "completed"

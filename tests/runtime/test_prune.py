@@ -18,11 +18,12 @@ from saga_engine.domain.definition.values import Retry
 from saga_engine.runtime import prune as pruning
 from saga_engine.runtime.engine import Engine
 from saga_engine.runtime.prune import LINES_FIRST, LINES_LEAST, LINES_MAX, Pace
+from saga_engine.runtime.reconcile import stray_runs
 from saga_engine.store import schema as s
 from tests.runtime import plays
 from tests.runtime.conftest import Opened
 from tests.runtime.processes import Process, started
-from tests.runtime.test_effects import load, read
+from tests.runtime.test_effects import LEDGER, load, read
 
 NOW = timedelta(0)
 OF_RUNS = (s.journal, s.results, s.undo, s.effects, s.inbox, s.approvals, s.tasks)
@@ -165,6 +166,7 @@ def test_a_long_run_goes_in_pieces_and_is_no_false_alarm_in_between(
             engine.prune(NOW)
         assert engine.verify().found == ()
         seen.append(left(engine)["saga_journal"])
+        assert seen[-1] < seen[-2]
     assert seen == [*range(lines, 0, -10), 0]
     assert (set(left(engine).values()), engine.verify().pruned) == ({0}, 1)
 
@@ -257,6 +259,22 @@ def test_rows_in_ledgers_stay_unless_they_are_asked_for(opened: Opened, dw: str)
     assert engine.prune(NOW, ledgers=True).runs == 1
     assert read(dw, heads) == [(f"{first}.1",)]
     assert read(dw, "SELECT count(*) FROM {ledger}.saga_ledger_parts") == [(1,)]
+
+
+def test_a_ledger_that_cannot_be_read_is_an_error_that_says_so(opened: Opened, dw: str) -> None:
+    engine = opened(plays.saga(promise="effect"), connections={"dw": dw})
+    with plays.playing("p", one=load("a")):
+        run = engine.start("play", {"name": "p"}).id
+        engine.work(until_idle=True)
+    target = sa.create_engine(dw, poolclass=sa.NullPool)
+    ledger = LEDGER.get(target.dialect.name, str(target.url.database))
+    with target.begin() as db:
+        db.exec_driver_sql(f"ALTER TABLE {ledger}.saga_ledger_heads RENAME COLUMN task TO away")
+    with pytest.raises(errors.ConnectionFailed, match="dw"):
+        engine.prune(NOW, ledgers=True)
+    with pytest.raises(errors.ConnectionFailed, match="dw"):
+        stray_runs(engine.door, engine.targets, "dw", 10)
+    assert engine.get(run).status == "completed"
 
 
 def test_the_pace_follows_the_time_that_a_transaction_takes() -> None:

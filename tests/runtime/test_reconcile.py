@@ -12,13 +12,14 @@ import sqlalchemy as sa
 from saga_engine import errors, failpoints
 from saga_engine.domain.definition.saga import Saga
 from saga_engine.domain.definition.values import Retry, seconds
+from saga_engine.runtime import reconcile
 from saga_engine.runtime.doctor import examine
 from saga_engine.runtime.engine import Engine
 from saga_engine.runtime.views_operate import ReconciledView
 from tests.runtime import plays
 from tests.runtime.backups import backup
 from tests.runtime.conftest import Opened, loaded
-from tests.runtime.plays import Act, S
+from tests.runtime.plays import Act, S, Value
 from tests.runtime.test_effects import DW, change, load, parked, put, read, unload
 
 Fresh = Callable[[str, str], str]
@@ -69,6 +70,13 @@ def held() -> Saga[S, plays.Input]:
     made.at(S.WAIT).wait(plays.go, deadline=plays.AN_HOUR).then(S.DONE, timed_out=S.BACK)
     return plays.finished(made)
 
+
+HEADS = {
+    "sqlite": "saga_ledger_heads",
+    "postgresql": "saga_ledger.saga_ledger_heads",
+    "mysql": "saga_ledger_heads",
+    "mariadb": "saga_ledger_heads",
+}
 
 crossed = pytest.mark.parametrize(
     ("made_url", "target_url"), [("sqlite", "postgresql"), ("postgresql", "sqlite")], indirect=True
@@ -188,15 +196,21 @@ def _bad_after(lost: Lost, act: Act) -> Act:
     return two
 
 
+def other_way(lost: Lost) -> tuple[Engine, str]:
+    """A run that has ended, and after the restore goes another way: its next task has the name of a lost one."""
+    run = lost.before.start("forked", {"name": "p"}).id
+    lost.copies.append(backup(lost.url, lost.fresh_url))
+    lost.before.send(run, "go")
+    assert worked(lost.before, run) == "completed"
+    engine = lost.restored()
+    engine.send(run, "abort")
+    return engine, run
+
+
 @on_mariadb
 def test_a_task_of_the_same_name_as_a_lost_one_gets_nothing_that_is_not_its_own(lost: Lost) -> None:
     with plays.playing("p", one=load("a"), two=load("c")):
-        run = lost.before.start("forked", {"name": "p"}).id
-        lost.copies.append(backup(lost.url, lost.fresh_url))
-        lost.before.send(run, "go")
-        assert worked(lost.before, run) == "completed"
-        engine = lost.restored()
-        engine.send(run, "abort")
+        engine, run = other_way(lost)
         assert worked(engine, run) == "parked"
         assert [code for code, _ in parked(engine.get(run))] == ["W21"]
         done = engine.reconcile(run)
@@ -207,6 +221,106 @@ def test_a_task_of_the_same_name_as_a_lost_one_gets_nothing_that_is_not_its_own(
         assert (verdicts(left), left.in_step) == ([("ONE 1", "unknown", False)], False)
         engine.settle(run, left.steps[0].task)
         assert engine.reconcile(run).in_step
+
+
+def whole(part: str) -> Act:
+    """A step whose one part has no name of its own."""
+
+    def act(step: Any) -> Value:
+        done: Value = step.effect(DW, put(part))
+        return done
+
+    return act
+
+
+@crossed
+def test_a_task_of_the_same_name_as_a_lost_one_does_not_get_its_result_however_often_it_is_tried(lost: Lost) -> None:
+    with plays.playing("p", one=whole("a"), two=whole("c")):
+        engine, run = other_way(lost)
+        for _ in range(2):
+            assert worked(engine, run) == "parked"
+            engine.retry(run)
+        assert (worked(engine, run), loaded(lost.dw)) == ("parked", ["a"])
+        engine.reconcile(run)
+        assert (worked(engine, run), loaded(lost.dw)) == ("completed", ["a", "c"])
+        assert engine.get(run).results["TWO"]["text"] == "c"
+
+
+def in_vain(step: Any) -> None:
+    """Open the head, and leave nothing."""
+    with suppress(ZeroDivisionError):
+        step.effect(DW, lambda _db: 1 / 0)
+    raise ValueError("no luck")
+
+
+@on_mariadb
+@pytest.mark.parametrize("undone", [False, True])
+def test_a_name_that_a_lost_step_has_used_up_is_free_again_for_the_one_that_has_it_now(
+    lost: Lost, undone: bool
+) -> None:
+    acts: dict[str, Act] = {"one": in_vain, "two": whole("c")}
+    with plays.playing("p", **acts):
+        run = lost.before.start("forked", {"name": "p"}).id
+        lost.copies.append(backup(lost.url, lost.fresh_url))
+        lost.before.send(run, "go")
+        assert worked(lost.before, run) == "rolled_back"
+        if not undone:
+            again = "status = 'open', undo_token = 0, undoing_at = NULL, undone_at = NULL"
+            change(lost.dw, f"UPDATE {HEADS[sa.make_url(lost.dw).get_backend_name()]} SET {again}")
+        engine = lost.restored()
+        engine.send(run, "abort")
+        assert worked(engine, run) == "parked"
+        looked = engine.reconcile(run, dry_run=True)
+        assert (verdicts(looked), looked.in_step) == ([("ONE 1", "unknown", True)], True)
+        engine.reconcile(run)
+        assert (worked(engine, run), loaded(lost.dw)) == ("completed", ["c"])
+        assert engine.reconcile(run).steps == ()
+
+
+@crossed
+def test_a_step_that_had_touched_nothing_yet_is_undone_where_it_has_written_since(lost: Lost) -> None:
+    acts = {"one": load("a"), "undo one": unload("a")}
+    with plays.playing("p", **acts):
+        run = lost.before.start("play", {"name": "p"}).id
+        lost.copies.append(backup(lost.url, lost.fresh_url))
+        assert worked(lost.before, run) == "completed"
+        assert loaded(lost.dw) == ["a"]
+        engine = lost.restored()
+        looked = engine.reconcile(run, dry_run=True)
+        assert verdicts(looked) == [("ONE 1", "ahead", True)]
+        engine.reconcile(run)
+        engine.rollback(run)
+        assert (worked(engine, run), loaded(lost.dw)) == ("rolled_back", [])
+
+
+@crossed
+def test_a_step_that_had_touched_nothing_yet_goes_on_and_gets_what_is_recorded(lost: Lost) -> None:
+    with plays.playing("p", one=load("a")):
+        run = lost.before.start("play", {"name": "p"}).id
+        lost.copies.append(backup(lost.url, lost.fresh_url))
+        assert worked(lost.before, run) == "completed"
+        engine = lost.restored()
+        engine.reconcile(run)
+        assert (worked(engine, run), loaded(lost.dw)) == ("completed", ["a"])
+
+
+@crossed
+def test_a_run_that_moves_while_it_is_compared_is_compared_again(lost: Lost, monkeypatch: pytest.MonkeyPatch) -> None:
+    with plays.playing("p", one=load("a"), two=load("c")):
+        engine = lost.before
+        run = engine.start("play", {"name": "p"}).id
+        look, looks = reconcile._rows, list[str]()
+
+        def meanwhile(targets: Any, name: str, *more: Any) -> Any:
+            if not looks:
+                worked(engine, run)
+            looks.append(name)
+            return look(targets, name, *more)
+
+        monkeypatch.setattr(reconcile, "_rows", meanwhile)
+        found = engine.reconcile(run)
+    assert (found.status, found.steps, len(looks)) == ("completed", (), 2)
+    assert read(lost.dw, "SELECT DISTINCT status FROM {ledger}.saga_ledger_heads") == [("open",)]
 
 
 @on_mariadb

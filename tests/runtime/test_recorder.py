@@ -6,15 +6,18 @@ from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
+from structlog.testing import capture_logs
 
 from saga_engine.domain import events as e
 from saga_engine.domain.frozen import replace
 from saga_engine.domain.snapshot import Snapshot
 from saga_engine.errors import OutcomeUnknown, StoreUnreachable
 from saga_engine.failpoints import switched_on
+from saga_engine.runtime import recorder, undecided
 from saga_engine.runtime.engine import Engine
 from saga_engine.runtime.life import host
 from saga_engine.runtime.recorder import Outcome, Recorder, one_each
+from saga_engine.runtime.undecided import Undecided
 from saga_engine.store import claims, incarnations, schema
 from saga_engine.store.claims import Menu
 from saga_engine.store.incarnations import Birth
@@ -34,7 +37,8 @@ class Desk:
         self.asked: list[tuple[str, str]] = []
         """The heads that the worker was asked about, by run and state."""
         self._answer = leases
-        self.recorder = Recorder(engine.door, ME, self._leases)
+        self.undecided = Undecided()
+        self.recorder = Recorder(engine.door, ME, self._leases, self.undecided)
         birth = Birth(ME, host(), 1, "/run/x", 1, 2, "boot", ("default",), {}, {}, 8)
         with engine.store.write() as db:
             incarnations.begin(db, birth, engine.store.clock(db), timedelta(hours=1))
@@ -131,17 +135,99 @@ def test_one_that_cannot_be_decided_is_a_failed_attempt_and_its_neighbours_are_r
     assert (failed["error"], failed["final"]) == ("the result cannot be recorded: ValidationError", True)
 
 
-def test_one_whose_failure_cannot_be_recorded_either_is_raised_and_nothing_of_it_has_moved(desk: Desk) -> None:
-    """Somebody has written into the store by hand: whatever is decided, its journal line is there already."""
-    before = desk.runs()
+def test_a_store_that_goes_away_while_a_failure_is_recorded_raises_and_nothing_is_lost(desk: Desk) -> None:
+    [run, *_] = desk.runs()
+    report = success(run, '{"n":"many"}')
+
+    def away(name: str) -> None:
+        if name == "store.record.before_write":
+            raise StoreUnreachable(url="the store", reason="the test says so")
+
+    with switched_on(away), pytest.raises(StoreUnreachable):
+        desk.recorder.record([(run, report)])
+    assert (desk.runs()[0], desk.undecided.leases()) == (run, set())
+    assert states(desk.recorder.record([(run, report)])) == ["BACK"]
+
+
+def spoil(desk: Desk, run: str, revision: int = 2) -> None:
+    """Write into the store by hand: whatever is decided of the run, its journal line is there already."""
     with desk.engine.store.write() as db:
-        taken = sa.select(schema.journal).where(schema.journal.c.run == schema.number_of(desk.ids[1]))
-        row = db.execute(taken).one()._asdict() | {"revision": 2}
+        taken = sa.select(schema.journal).where(schema.journal.c.run == schema.number_of(run)).limit(1)
+        row = db.execute(taken).one()._asdict() | {"revision": revision}
         db.execute(sa.insert(schema.journal), row)
-    with pytest.raises(sa.exc.IntegrityError):
-        desk.record('{"n":1}', '{"n":2}', '{"n":3}')
-    assert [run.state for run in desk.runs()] == ["TWO", "ONE", "ONE"]
+
+
+def test_one_whose_failure_cannot_be_recorded_either_holds_up_nobody_and_nothing_of_it_has_moved(desk: Desk) -> None:
+    before = desk.runs()
+    spoil(desk, desk.ids[1])
+    with capture_logs() as logged:
+        outcome = desk.record('{"n":1}', '{"n":2}', '{"n":3}')
+    assert (states(outcome), outcome.moved) == (["TWO", "TWO"], [])
+    assert [run.state for run in desk.runs()] == ["TWO", "ONE", "TWO"]
     assert desk.runs()[1] == before[1]
+    [said] = [line for line in logged if line["event"] == "run.undecidable"]
+    assert (said["run"], said["log_level"]) == (desk.ids[1], "error")
+    assert said["error"] in {"IntegrityError", "UniqueViolation"}
+    [(task, attempt)] = desk.undecided.leases()
+    assert (task.partition(".")[0], attempt) == (desk.ids[1], 1)
+
+
+def test_what_could_not_be_recorded_is_tried_again_in_a_while_and_recorded_then(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(undecided, "monotonic", lambda: now[0])
+    [_, run, _] = desk.runs()
+    spoil(desk, run.run_id)
+    desk.recorder.record([(run, success(run))])
+    assert list(desk.undecided.due()) == []
+    now[0] += undecided.AGAIN_SECONDS
+    [again] = desk.undecided.due()
+    assert (list(desk.undecided.due()), desk.undecided.leases()) == ([], set())
+    with desk.engine.store.write() as db:
+        db.execute(sa.delete(schema.journal).where(schema.journal.c.revision == 2))
+    assert states(desk.recorder.record([(run, again)])) == ["TWO"], "what came of it is recorded as it was"
+
+
+@pytest.mark.parametrize("how", ["timed out", "lost"])
+def test_an_attempt_that_may_still_run_is_never_taken_for_one_that_has_failed(desk: Desk, how: str) -> None:
+    if how == "lost":
+        desk.engine.cancel(desk.ids[1], actor="ann")
+    [_, run, _] = desk.runs()
+    spoil(desk, run.run_id, run.revision + 1)
+    [task] = run.tasks
+    report: e.Report = e.AttemptTimedOut(task.name, task.attempt, ME, "late")
+    if how == "lost":
+        report = e.AttemptLost(task.name, task.attempt, ME, crashes=0, known_dead=False, runner="me, which gave up")
+    assert desk.recorder.record([(run, report)]) == Outcome([], [])
+    assert desk.runs()[1] == run
+    assert desk.undecided.leases() == {(task.name, task.attempt)}
+
+
+def test_what_is_no_report_of_an_attempt_and_cannot_be_recorded_is_none_of_one_either(desk: Desk) -> None:
+    """That an earlier attempt was lost: a failure in its place would say that the one at hand had begun."""
+    [_, run, _] = desk.runs()
+    spoil(desk, run.run_id)
+    [task] = run.tasks
+    lost = e.AttemptLost(task.name, task.attempt, ME, crashes=3, known_dead=True, runner="db-2 pid 7")
+    assert desk.recorder.record([(run, lost)]) == Outcome([], [])
+    assert desk.runs()[1] == run
+
+
+def test_a_run_of_which_nothing_can_be_decided_is_asked_about_without_an_error(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [run, *_] = desk.runs()
+    [task] = run.tasks
+
+    def raises(*_: object) -> None:
+        message = "a defect"
+        raise AssertionError(message)
+
+    monkeypatch.setattr(recorder, "decide", raises)
+    lost = desk.recorder.loss(run, replace(task, lost_by="db-2 pid 7"), 1, desk.recorder.now)
+    assert lost is not None
+    assert desk.recorder.record([(run, lost)]) == Outcome([], [])
 
 
 def test_a_store_that_is_away_raises_and_the_batch_may_be_handed_in_again(desk: Desk) -> None:
@@ -220,3 +306,32 @@ def test_of_each_run_the_first_report_is_recorded_and_the_others_wait_their_turn
     a, again, b, over = (e.ActionSucceeded(task, 1, ME) for task in ("a.1", "a.2", "b.1", "c.1"))
     assert one_each([a, again, b, over], 3) == ({"a": a, "b": b}, [again, over])
     assert one_each([], 3) == ({}, [])
+
+
+def test_a_worker_outlives_a_run_that_cannot_be_recorded_and_its_task_is_handed_back_at_the_end(opened: Opened) -> None:
+    engine = opened(plays.saga())
+    stuck, other = (engine.start("play", {}).id for _ in range(2))
+    line = sa.select(schema.journal).where(schema.journal.c.run == schema.number_of(stuck))
+    taken = sa.delete(schema.journal).where(schema.journal.c.run == schema.number_of(stuck))
+    with engine.store.write() as db:
+        db.execute(sa.insert(schema.journal), db.execute(line).one()._asdict() | {"revision": 2})
+    assert engine.work(until_idle=True) == 0
+    assert (engine.get(stuck).state, engine.get(other).status) == ("ONE", "completed")
+    [task] = engine.get(stuck).tasks
+    assert (task.leased_by, task.attempt) == (None, 1)
+    with engine.store.write() as db:
+        db.execute(taken.where(schema.journal.c.revision == 2))
+    engine.work(until_idle=True)
+    assert engine.get(stuck).status == "completed"
+
+
+def test_more_heads_than_a_life_can_hold_are_those_of_runs_that_it_has_lost(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = opened(plays.saga())
+    few, many = Desk(engine, runs=2, leases=True), Desk(engine, runs=3, leases=True)
+    monkeypatch.setattr(recorder, "HEADS_MAX", 2)
+    assert len(few.record('{"n":1}', '{"n":2}').done) == 2
+    assert set(few.recorder._heads) == set(few.ids)
+    assert len(many.record('{"n":1}', '{"n":2}', '{"n":3}').done) == 3
+    assert many.recorder._heads == {}

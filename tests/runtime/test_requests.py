@@ -9,7 +9,9 @@ from collections.abc import Callable
 import pytest
 import sqlalchemy as sa
 
-from saga_engine import errors
+from saga_engine import Approval, errors
+from saga_engine.domain.definition.saga import Saga
+from saga_engine.failpoints import switched_on
 from saga_engine.runtime.engine import Engine
 from saga_engine.store.schema import inbox
 from tests.runtime import plays
@@ -69,6 +71,29 @@ def test_processes_that_race_with_one_event_key_deliver_it_once(opened: Opened, 
     with engine.store.read() as db:
         keys = list(db.execute(sa.select(inbox.c.dedup_key).order_by(inbox.c.number)).scalars())
     assert keys == [f"key {number}" for number in range(10)]
+
+
+@pytest.mark.parametrize("made_url", ["postgresql"], indirect=True)
+def test_threads_write_at_the_same_time_where_the_store_lets_them(opened: Opened) -> None:
+    """On SQLite they share a transaction instead (test_together.py)."""
+    engine = opened(plays.waiting())
+    runs = [engine.start("waiting", {}).id for _ in range(3)]
+    there = threading.Barrier(len(runs))
+
+    def meet(name: str) -> None:
+        if name == "store.record.before_write":
+            there.wait(10)
+
+    senders = [
+        threading.Thread(target=engine.send, args=(run, go, {"text": "x"}), kwargs={"dedup_key": "one"}) for run in runs
+    ]
+    with switched_on(meet):
+        for sender in senders:
+            sender.start()
+        for sender in senders:
+            sender.join(20)
+    assert not there.broken
+    assert [engine.get(run).revision for run in runs] == [2, 2, 2]
 
 
 def test_sixteen_senders_of_one_run_are_all_heard(opened: Opened) -> None:
@@ -185,6 +210,22 @@ def test_a_rollback_to_a_state_undoes_it_too_and_goes_forward_again(opened: Open
     assert play.told[:4] == ["one", "two", "undo two", "undo one"]
     assert play.told[4] == "one"
     assert (engine.get(run).status, engine.get(run).results["ONE"]) == ("completed", {"n": 4, "text": ""})
+
+
+def test_the_plan_of_a_rollback_to_a_step_without_an_undo_names_nothing_that_stays(opened: Opened) -> None:
+    """The same decision goes back and forward again: what is left then is not what it undoes."""
+    made = Saga("play", version=1, states=S, input=plays.Input, start=S.ONE)
+    made.at(S.ONE).run(plays.one).undo(plays.undo_one).then(S.TWO)
+    made.at(S.TWO).run(plays.two).then(S.GATE)
+    gate = made.at(S.GATE).approval(Approval("dba", shows=plays.one, expires=plays.AN_HOUR))
+    gate.then(approved=S.DONE, rejected=S.BACK, expired=S.BACK)
+    engine = opened(plays.finished(made))
+    run = engine.start("play", {}).id
+    engine.work(until_idle=True)
+    assert engine.get(run).state == "GATE"
+    plan = engine.plan(run, to=S.TWO)
+    assert (plan.steps, plan.ends_in) == ((), "TWO")
+    assert [(step.state, step.undo) for step in engine.plan(run).steps] == [("ONE", "undo_one")]
 
 
 def test_a_rollback_to_where_the_run_never_was_is_refused(opened: Opened) -> None:

@@ -209,8 +209,8 @@ def test_a_process_that_nobody_needs_any_more_ends(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spares, "IDLE_SECONDS", 0.3)
+    [run] = suspects(engine, "returns", folder=tmp_path)
     with working(engine):
-        [run] = suspects(engine, "returns", folder=tmp_path)
         child = begun(tmp_path, run)
         plays.until(lambda: not Path(f"/proc/{child}").exists())
     assert first(engine, run) == (child, 2)
@@ -265,10 +265,11 @@ flow.final(S.DONE)
 """
 
 
-def test_where_no_process_can_be_had_suspects_run_alone_on_a_thread(room_url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("made_url", ["postgresql"], indirect=True)
+def test_where_no_process_can_be_had_suspects_run_alone_on_a_thread(made_url: str, tmp_path: Path) -> None:
     file = tmp_path / "flow.py"
     file.write_text(FILE.format(minutes=1))
-    with at_file(room_url, file) as engine, capture_logs() as logged:
+    with at_file(made_url, file) as engine, capture_logs() as logged:
         file.write_text(FILE.format(minutes=2))
         runs = [engine.start("flow", {}).id for _ in range(3)]
         with engine.store.write() as db:

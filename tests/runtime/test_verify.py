@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
@@ -18,9 +19,11 @@ from saga_engine.runtime.registry import Registry
 from saga_engine.runtime.verify import verify
 from saga_engine.runtime.views_operate import VerifiedView
 from saga_engine.settings import Limits
+from saga_engine.store import pruned
 from saga_engine.store import schema as s
 from saga_engine.store.connect import open_store
 from saga_engine.store.prepare import prepare
+from saga_engine.store.sqlite import SqliteStore
 from tests.runtime.tampering import FOUND_ALONE, FOUND_WITH_ANCHOR, Tamperer
 from tests.store.test_walks import STEPS_MAX, Walk
 from tests.support.copies import of
@@ -38,8 +41,9 @@ class Told:
     def __init__(self, url: str, folder: Path) -> None:
         self.store = open_store(url)
         self.engine = sa.create_engine(url, poolclass=sa.StaticPool)
-        if self.sqlite:  # thousands of commits that need not survive anything
-            self.store._writer.raw_connection().cursor().execute("PRAGMA synchronous = OFF")
+        if isinstance(self.store, SqliteStore):  # thousands of commits that need not survive anything
+            assert self.store._kept is not None
+            self.store._kept.connection.cursor().execute("PRAGMA synchronous = OFF")
             with self.engine.connect() as db:
                 db.exec_driver_sql("PRAGMA synchronous = OFF")
         self.door = Door(self.store, Registry(), Limits())
@@ -124,6 +128,40 @@ def test_nothing_is_found_where_nobody_has_changed_anything(told: Told) -> None:
     for run in told.runs:
         one = told.verified(run, anchored=True)
         assert (one.found, one.runs, one.anchored) == ((), 1, 1)
+
+
+@pytest.mark.parametrize("kind", ["byte_of_text", "rewritten"])
+def test_a_row_that_says_that_a_run_was_pruned_hides_nothing_of_one_that_is_there(told: Told, kind: str) -> None:
+    kinds = {**FOUND_ALONE, **FOUND_WITH_ANCHOR}
+    for seed, run in enumerate(told.runs):
+        tamperer = Tamperer(told.engine, Random(seed))
+        kinds[kind](tamperer, run)
+        now = datetime.now(UTC)
+        with told.store.write() as db:
+            row = db.execute(sa.select(s.runs).where(s.runs.c.id == run)).one()
+            head = row.revision, bytes(row.journal_hash)
+            pruned.add(db, [pruned.Gone(0, run, row.saga, row.run_key, row.status, now, *head, now)])
+        try:
+            found = told.verified(run, anchored=kind in FOUND_WITH_ANCHOR)
+        finally:
+            with told.store.write() as db:
+                db.execute(sa.delete(s.pruned))
+            tamperer.restore(run, told.kept[run])
+        assert {fault.run_id for fault in found.found} == {run}
+
+
+def test_a_check_outlives_connections_that_are_lost(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls, read = [0], told.store.read
+
+    def lost_sometimes() -> AbstractContextManager[sa.Connection]:
+        calls[0] += 1
+        if calls[0] % 3 == 0:
+            raise errors.StoreUnreachable(url="the store", reason="the test says so")
+        return read()
+
+    monkeypatch.setattr(told.store, "read", lost_sometimes)
+    found = told.verified()
+    assert (found.found, found.runs, calls[0] > 6) == ((), len(told.runs), True)
 
 
 @pytest.mark.timeout(300)

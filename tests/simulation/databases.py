@@ -29,6 +29,7 @@ from saga_engine.ledger.sqlite import Sqlite
 from saga_engine.store import definitions
 from saga_engine.store.connect import open_store
 from saga_engine.store.prepare import prepare
+from saga_engine.store.sqlite import begin_with
 from saga_engine.store.transactions import Store
 from saga_engine.store.wake import Ear
 
@@ -131,7 +132,7 @@ class Room:
 
 
 _STORE: Final = Room()
-sa.event.listen(_STORE.engine, "begin", lambda db: db.exec_driver_sql("BEGIN IMMEDIATE"))
+begin_with(_STORE.engine, "BEGIN IMMEDIATE")
 _TARGET: Final = Room(**{"schema_translate_map": {"saga_ledger": "main"}, NAME: TARGET, LEASE_SECONDS: 15.0})
 Sqlite().listen(_TARGET.engine, timedelta(seconds=15))
 sa.event.listen(_TARGET.engine, "commit", _TARGET.loses_commits)

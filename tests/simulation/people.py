@@ -131,7 +131,8 @@ class People:
 
     def _skip(self, run: Snapshot) -> None:
         if not self._may_be_running(run):
-            self._say(e.SkipRequested("bob", "not needed"))
+            asked, world = e.SkipRequested("bob", "not needed"), self.world
+            self._tell(asked, lambda: ask.skip(world.door, world.targets, self.run, asked, dry_run=False).changed)
 
     def _resolve(self, run: Snapshot) -> None:
         """Whoever says what happened has looked."""
@@ -142,13 +143,16 @@ class People:
         assert isinstance(activity, Run)
         key = task.name if task.kind == "step" else next(x.task for x in run.undo if x.position == task.about)
         there = self._in_effect(key, named(activity.work))
-        done = there if task.kind == "step" else not there
-        value = '{"n":1}' if done and task.kind == "step" and activity.result is not None else "null"
-        self._say(e.Resolved("bob", "looked", done, value))
+        done = all(there) if task.kind == "step" else not any(there)
+        result = {"n": 1} if done and task.kind == "step" and activity.result is not None else None
+        said, world = e.Resolved("bob", "looked", done, "null" if result is None else '{"n":1}'), self.world
+        self._tell(said, lambda: ask.resolve(world.door, world.targets, self.run, said, result).changed)
 
-    def _in_effect(self, key: str, work: str) -> bool:
-        wanted = {(key, part) for part in sagas.PARTS.get(work, ())}
-        return wanted <= set(booked(self.world.target)) if wanted else self.world.callee.done.get(key, False)
+    def _in_effect(self, key: str, work: str) -> list[bool]:
+        """Of each part of the work whether it is there now."""
+        there = set(booked(self.world.target))
+        parts = [(key, part) in there for part in sagas.PARTS.get(work, ())]
+        return parts or [self.world.callee.done.get(key, False)]
 
     def _may_be_running(self, run: Snapshot) -> bool:
         """Before a person says that a lost attempt has ended, it has."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from unittest.mock import patch
 
 import structlog
+from structlog.typing import EventDict
 
 from saga_engine import failpoints
 from saga_engine.ledger import transaction as ledger_transaction
@@ -32,17 +33,17 @@ from saga_engine.runtime import (
     keeper,
     outfit,
     slots,
+    solitude,
     step,
+    undecided,
     worker,
 )
-from saga_engine.store import transactions
+from saga_engine.store import retry
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
 HOST: Final = "sim"
-SILENT: Final = logging.CRITICAL
-"""Nothing of ours is logged there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +167,8 @@ def installed(world: World) -> Iterator[None]:
             },
         ),
         (claiming, {"monotonic": world.monotonic, "random": dice, "Keeper": Keeper}),
+        (solitude, {"monotonic": world.monotonic}),
+        (undecided, {"monotonic": world.monotonic}),
         (chaining, {"monotonic": world.monotonic}),
         (gathering, {"monotonic": world.monotonic}),
         (step, {"monotonic": world.monotonic, "host": _host}),
@@ -173,7 +176,7 @@ def installed(world: World) -> Iterator[None]:
         (keeper, {"monotonic": world.monotonic, "row_is_dead": world.is_known_dead}),
         (deliver, {"time": time, "random": dice}),
         (ids, {"time": time, "secrets": secrets}),
-        (transactions, {"time": time, "random": dice}),
+        (retry, {"time": time, "random": dice}),
         (ledger_transaction, {"time": time, "random": dice}),
         (
             incarnation,
@@ -190,19 +193,28 @@ def installed(world: World) -> Iterator[None]:
         for module, found in names:
             stack.enter_context(patch.multiple(module, **found))
         stack.enter_context(failpoints.switched_on(world.hit))
-        stack.enter_context(silent())
+        stack.enter_context(nearly_silent())
         yield
 
 
 @contextmanager
-def silent() -> Iterator[None]:
-    """What a simulated process logs nobody reads."""
+def nearly_silent() -> Iterator[None]:
+    """What a simulated process logs nobody reads; but that it can decide nothing of a run is a defect of the engine."""
     before = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(SILENT), cache_logger_on_first_use=False)
+    structlog.configure(
+        processors=[_heard],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        cache_logger_on_first_use=False,
+    )
     try:
         yield
     finally:
         structlog.configure(**before)
+
+
+def _heard(_logger: object, _level: str, said: EventDict) -> EventDict:
+    assert said["event"] != "run.undecidable", f"nothing can be decided of a run: {said['error']}"
+    raise structlog.DropEvent
 
 
 def _host() -> str:

@@ -27,6 +27,7 @@ KEPT: Final[dict[int, str]] = {
     1639: "that an attempt did not end, though asked to, was decided on an old snapshot, and so dropped",
     1003395: "a task that two renewals had handed back, before its worker went on behind the claim, was begun there",
     1016834: "a rollback closed a pivot in the target and was not recorded: the person only ever retried, in vain",
+    1108566: "an undo that a person said was done was not closed, and a late attempt of its step landed behind it",
     1021: "a rollback that the engine had proved a pivot unapplied for was not found in the history",
 }
 """Seeds that failed once, and what they found. The same seed may live through something else when the world changes."""

@@ -40,17 +40,40 @@ def watched(store: Store) -> Iterator[list[Statement]]:
 
 
 def plan(store: Store, statement: Statement) -> str:
-    sql, parameters = statement
-    how = "EXPLAIN" if store.dialect == "postgresql" else "EXPLAIN QUERY PLAN"
+    """How the database would execute it: PostgreSQL as a session does that has planned it once, for any values."""
     with store.write() as db:
-        rows = db.exec_driver_sql(f"{how} {sql}", parameters).all()
-    return "\n".join(str(row[-1]) for row in rows)
+        if store.dialect == "sqlite":
+            sql, values = statement
+            rows = db.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values).all()
+        else:
+            places: dict[str, str] = {}
+            sql = re.sub(r"%(?:\((\w+)\))?s", lambda name: _place(places, name[1]), statement[0])
+            db.exec_driver_sql(f"PREPARE asked AS {sql}")
+            rows = db.exec_driver_sql(f"EXPLAIN (VERBOSE) EXECUTE asked{_nulls(len(places))}").all()
+            db.exec_driver_sql("DEALLOCATE asked")
+    return "\n".join(str(row[-1]) for row in rows).replace(" on public.", " on ")
+
+
+def _place(places: dict[str, str], name: str | None) -> str:
+    return places.setdefault(name or f" {len(places)}", f"${len(places) + 1}")
+
+
+def _nulls(many: int) -> str:
+    return f"({', '.join(['NULL'] * many)})" if many else ""
 
 
 def reads_all(found: str) -> list[str]:
     """The big tables that a plan reads from one end to the other."""
     big = r"saga_(?:runs|tasks|results|undo|journal|inbox|approvals|effects)"
     return re.findall(rf"Seq Scan on ({big})|SCAN ({big})(?! USING)", found)
+
+
+def reads_an_index(found: str) -> list[str]:
+    """The nodes of a PostgreSQL plan that read an index from one end to the other, or keep a table by heart."""
+    nodes = re.split(r"\n\s*->\s*|\n\s*(?=SubPlan|InitPlan|CTE)", found)
+    big = r"(Bitmap )?Index (Only )?Scan .*saga_(runs|results|undo|journal|inbox|approvals|effects)"
+    whole = [node for node in nodes if re.match(big, node) and "Index Cond" not in node]
+    return [*whole, *re.findall(r"hashed SubPlan \d+", found)]
 
 
 def act(world: World) -> None:
@@ -103,12 +126,13 @@ def look(world: World) -> None:
         inspect.by_tag(db, *(digit + ids.tag_of(run)[1:5] for digit in ids.ALPHABET), saga="everything")
         inspect.by_id_prefix(db, run[:12])
         inspect.neighbours(db, ids.tag_of(run))
+        inspect.standing(db, run)
         inspect.find(db, inspect.Wanted(limit=20))
         inspect.find(db, inspect.Wanted(saga="everything", limit=20))
         inspect.tasks_of(db, run)
         inspect.open_approvals(db)
         inspect.votes_of(db, [gate.task for gate in inspect.open_approvals(db, run)] or [run])
-        inspect.event_known(db, run, "api", "k")
+        runs.load_row(db, run, runs.EventKey("api", "k"))
         inspect.findings_of(db, run)
 
 

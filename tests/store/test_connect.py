@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, insert, select, update
@@ -16,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 
 from saga_engine.errors import OutcomeUnknown, StoreBusy, StoreError, StoreForbidden, StoreUnreachable
 from saga_engine.store.connect import Store, open_store, retrying
-from saga_engine.store.transactions import TRIES_MAX
+from saga_engine.store.retry import TRIES_MAX
 
 numbers = Table("numbers", MetaData(), Column("n", Integer, primary_key=True))
 
@@ -73,6 +74,46 @@ def test_a_write_block_that_raises_leaves_nothing_behind(store: Store) -> None:
     with pytest.raises(ZeroDivisionError), store.write() as db:
         write_and_fail(db)
     assert kept(store) == []
+
+
+def interrupt_one(monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
+    """Ctrl-C at the next COMMIT: the driver has not been asked yet."""
+    dialect, left = type(store._writer.dialect), [KeyboardInterrupt]
+    commit = dialect.do_commit
+
+    def do_commit(self: Any, connection: Any) -> None:
+        if left:
+            raise left.pop()
+        commit(self, connection)
+
+    monkeypatch.setattr(dialect, "do_commit", do_commit)
+
+
+def test_a_write_that_is_interrupted_at_its_commit_leaves_nothing_behind(
+    store: Store, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt_one(monkeypatch, store)
+    with pytest.raises(KeyboardInterrupt), store.write() as db:
+        insert_each(db, 1)
+    # Neither a lock that keeps others from writing, nor a beginning that the next one of this process would commit.
+    other = open_store(store_url, wait_seconds=1)
+    with other.write() as db:
+        insert_each(db, 1)
+    other.close()
+    with store.write() as db:
+        insert_each(db, 2)
+    assert kept(store) == [1, 2]
+
+
+def test_a_read_that_is_interrupted_at_its_end_holds_nobody_up(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupt_one(monkeypatch, store)
+    with pytest.raises(KeyboardInterrupt), store.read() as db:
+        db.execute(select(numbers)).all()
+    began = time.monotonic()
+    with store.write() as db:
+        insert_each(db, 1)
+    assert time.monotonic() - began < 5
+    assert kept(store) == [1]
 
 
 def test_a_read_block_cannot_write(store: Store) -> None:

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -129,6 +129,12 @@ def end_session(admin: Engine, backend: int) -> None:
 def kept(store: Store) -> list[int]:
     with store.read() as db:
         return list(db.scalars(select(numbers.c.n).order_by(numbers.c.n)))
+
+
+def test_an_option_that_libpq_does_not_know_is_a_store_that_cannot_be_reached(postgres_url: str) -> None:
+    url = f"{postgres_url}{'&' if '?' in postgres_url else '?'}sslmod=require"
+    with pytest.raises(StoreUnreachable, match="sslmod"), closing(open_store(url)) as store, store.read():
+        pass
 
 
 def test_every_session_has_its_limits_and_says_whose_it_is(postgres_url: str) -> None:
@@ -312,7 +318,8 @@ def test_two_that_deadlock_both_get_through(store: Store, postgres_url: str) -> 
     for thread in threads:
         thread.join()
     patient.close()
-    assert sorted(tries) in ([1, 1, 2], [1, 2, 2])
+    assert len(tries) > 2, "they met, and neither was in the other's way"
+    assert set(tries) == {1, 2}
 
 
 @pytest.mark.parametrize(("swallow", "there"), [("request", []), ("answer", [1])])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import grp
 import os
 import pwd
@@ -30,7 +31,7 @@ from saga_engine.errors import (
     StoreReplaced,
     StoreUnreachable,
 )
-from saga_engine.store.connect import Store, open_store
+from saga_engine.store.connect import Store, open_store, reading
 from saga_engine.store.files import Access, Host, network_file_system, wal_is_safe
 from saga_engine.store.migrate import check
 from saga_engine.store.prepare import prepare
@@ -350,6 +351,25 @@ def test_a_directory_that_may_only_be_read_is_refused() -> None:
 # --- what goes wrong later
 
 
+@pytest.mark.parametrize(("number", "error"), [(errno.ENOSPC, StoreFull), (errno.EROFS, StoreForbidden)])
+def test_a_disk_that_takes_nothing_beside_the_store_either_is_an_error_of_the_store(
+    path: Path, monkeypatch: pytest.MonkeyPatch, number: int, error: type[StoreError]
+) -> None:
+    """As where writing over a block takes a new one (btrfs, ZFS), or what is mounted has become read-only."""
+    store = open_store(f"sqlite:///{path}")
+
+    def refused(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(os, "pwrite", refused)
+        with pytest.raises(error, match=os.strerror(number)), store.write():
+            pass
+    with store.write():
+        pass
+    store.close()
+
+
 def test_a_full_disk_is_named_and_the_store_goes_on_when_there_is_room(store: Store) -> None:
     with store.write() as db:
         pages = db.exec_driver_sql("PRAGMA page_count").scalar_one()
@@ -397,20 +417,53 @@ def test_a_foreign_reader_holds_a_commit_up_and_does_not_break_it(store: Store, 
     assert ask(store, "SELECT count(*) FROM numbers") == 1
 
 
-def test_a_foreign_writer_that_stays_makes_the_store_busy_and_changes_nothing(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def hasty(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """A store that does not wait for foreign readers and writers, with a table."""
     monkeypatch.setattr("saga_engine.store.sqlite.BUSY_SECONDS", 0.1)
     store = opened(path)
     write(store, "CREATE TABLE numbers (n)")
+    yield store
+    store.close()
+
+
+def test_a_foreign_reader_that_stays_makes_the_store_busy_and_a_commit_is_taken_back(hasty: Store, path: Path) -> None:
+    foreign = sqlite3.connect(path, isolation_level=None)
+    foreign.execute("BEGIN")
+    foreign.execute("SELECT * FROM numbers").fetchall()
+    with pytest.raises(StoreBusy, match=r"database is locked \(SQLITE_BUSY\)"):
+        write(hasty, "INSERT INTO numbers VALUES (1)")
+    foreign.execute("COMMIT")
+    # Who was refused has let go of the file: others may write at once, and so may this process.
+    foreign.execute("INSERT INTO numbers VALUES (2)")
+    write(hasty, "INSERT INTO numbers VALUES (3)")
+    assert ask(hasty, "SELECT group_concat(n) FROM numbers") == "2,3"
+    foreign.close()
+
+
+def test_a_read_that_is_interrupted_before_it_has_fetched_its_rows_holds_nobody_up(hasty: Store) -> None:
+    write(hasty, "INSERT INTO numbers VALUES (1), (2), (3)")
+
+    def look(db: Connection) -> None:
+        rows = db.exec_driver_sql("SELECT * FROM numbers")
+        rows.fetchone()
+        raise KeyboardInterrupt
+
+    # Whoever keeps the exception keeps its frames, and they keep the cursor.
+    with pytest.raises(KeyboardInterrupt) as kept:
+        reading(hasty, look)
+    write(hasty, "INSERT INTO numbers VALUES (4)")
+    assert kept.value.__traceback__ is not None
+
+
+def test_a_foreign_writer_that_stays_makes_the_store_busy_and_changes_nothing(hasty: Store, path: Path) -> None:
     foreign = sqlite3.connect(path, isolation_level=None)
     foreign.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreBusy, match=r"database is locked \(SQLITE_BUSY\)"):
-        write(store, "INSERT INTO numbers VALUES (1)")
+        write(hasty, "INSERT INTO numbers VALUES (1)")
     foreign.close()
-    write(store, "INSERT INTO numbers VALUES (2)")
-    assert ask(store, "SELECT group_concat(n) FROM numbers") == "2"
-    store.close()
+    write(hasty, "INSERT INTO numbers VALUES (2)")
+    assert ask(hasty, "SELECT group_concat(n) FROM numbers") == "2"
 
 
 def test_a_closed_store_refuses_and_closes_again(path: Path) -> None:

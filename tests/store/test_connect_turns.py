@@ -10,12 +10,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
 from saga_engine.errors import StoreBusy
+from saga_engine.store import turnstile
 from saga_engine.store.connect import Store, open_store
 from saga_engine.store.turnstile import FairLock
 
@@ -215,32 +218,95 @@ def test_a_child_that_user_code_forks_does_not_keep_the_lock_of_its_killed_paren
 
 
 def test_threads_get_the_lock_in_the_order_of_asking() -> None:
-    lock = FairLock()
+    lock, first = FairLock(), threading.Lock()
     order: list[int] = []
-    assert lock.acquire(1)
+    assert lock.acquire(first, 1)
 
     def ask(number: int) -> None:
-        assert lock.acquire(5)
+        mine = threading.Lock()
+        assert lock.acquire(mine, 5)
         order.append(number)
-        lock.release()
+        lock.release(mine)
 
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(5)]
     for thread in threads:
         thread.start()
         time.sleep(0.02)
     assert order == []
-    lock.release()
+    lock.release(first)
     for thread in threads:
         thread.join()
     assert order == [0, 1, 2, 3, 4]
 
 
 def test_who_gives_up_waiting_is_passed_over() -> None:
-    lock = FairLock()
-    assert lock.acquire(1)
-    assert not lock.acquire(0.05)
-    lock.release()
-    assert lock.acquire(0)
+    lock, first, second = FairLock(), threading.Lock(), threading.Lock()
+    assert lock.acquire(first, 1)
+    assert not lock.acquire(second, 0.05)
+    lock.release(second)
+    lock.release(first)
+    assert lock.acquire(threading.Lock(), 0)
+
+
+class Interrupt:
+    """Ctrl-C in the code of the turnstile, at the so manieth moment at which Python looks for signals.
+
+    Those are a function's entry and the return of one that is written in C.
+    """
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+
+    @contextmanager
+    def comes(self) -> Iterator[None]:
+        sys.setprofile(self._look)
+        try:
+            yield
+        finally:
+            sys.setprofile(None)
+
+    def _look(self, frame: FrameType, event: str, _arg: object) -> None:
+        if event in ("call", "c_return") and frame.f_code.co_filename == turnstile.__file__:
+            self.left -= 1
+            if self.left == 0:
+                sys.setprofile(None)
+                raise KeyboardInterrupt
+
+
+def writes(store: Store) -> bool:
+    with store.write():
+        return True
+
+
+@pytest.mark.parametrize("others", [0, 2])
+def test_ctrl_c_at_any_moment_leaves_the_write_lock_free(path: Path, others: int) -> None:
+    """Alone, and where other threads have queued behind."""
+    store = open_store(f"sqlite:///{path}", wait_seconds=5)
+    for at in count(1):
+        interrupt, wrote = Interrupt(at), list[bool]()
+        threads = [threading.Thread(target=lambda: wrote.append(writes(store))) for _ in range(others)]  # noqa: B023
+        began = time.monotonic()
+        with suppress(KeyboardInterrupt):
+            with interrupt.comes():
+                write = store.write()
+                write.__enter__()
+            for thread in threads:
+                thread.start()
+            waited = time.monotonic() + 5
+            while len(store._turnstile._line._waiting) < others:  # type: ignore[attr-defined]
+                assert time.monotonic() < waited
+                time.sleep(0.001)
+            with interrupt.comes():
+                write.__exit__(None, None, None)
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join()
+        assert writes(store)
+        assert time.monotonic() - began < 4, f"interrupted at moment {at}, it stayed held"
+        if interrupt.left > 0:
+            break
+    assert at > 15, "it has come to all of them"
+    store.close()
 
 
 def test_a_thread_that_waits_in_vain_is_told_that_its_own_process_writes(path: Path) -> None:

@@ -45,6 +45,13 @@ def test_a_version_that_nobody_has_loaded_is_named(world: World) -> None:
     assert found(world) == [("W10", "no live worker has this version of the saga loaded")]
 
 
+def test_a_version_that_only_a_worker_of_another_queue_has_loaded_is_named(world: World) -> None:
+    change(world, loaded='{"everything v2": 999}')
+    world.me = world.begin()
+    change(world, queues='["another"]')
+    assert found(world) == [("W10", "no live worker has this version of the saga loaded")]
+
+
 def test_a_run_whose_host_has_no_worker_is_named(world: World) -> None:
     with world.store.write() as db:
         db.execute(sa.update(tasks).where(tasks.c.run_id == world.run.run_id).values(host="gone"))

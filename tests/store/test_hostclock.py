@@ -115,3 +115,21 @@ def test_the_store_of_two_processes_keeps_its_time_when_the_clock_jumps(
     assert abs(off(three)) < TOLERANCE_SECONDS, "a process that begins after the jump"
     for store in (one, two, three):
         store.close()
+
+
+def test_no_two_writes_have_the_same_moment_though_the_clock_stands(
+    turned: Callable[[], tuple[Store, Hand]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (one, hand), (two, other) = turned(), turned()
+    stands = time.time() + 1
+    for store, hands in ((one, hand), (two, other)):
+        monkeypatch.setattr(hands, "wall", lambda: stands)
+        turn(store, hands)
+    seen = []
+    for store in (one, two, two, one, one):
+        with store.write() as db:
+            seen.append(store.clock(db))
+    assert seen == sorted(set(seen))
+    assert (seen[-1] - seen[0]).total_seconds() < 0.001
+    one.close()
+    two.close()

@@ -17,6 +17,7 @@ from saga_engine.store import inspect
 from saga_engine.store.connect import open_store
 from saga_engine.store.inspect import Wanted
 from saga_engine.store.prepare import prepare
+from saga_engine.store.runs import EventKey, load_row
 from saga_engine.store.schema import runs
 from tests.store.world import START, World
 from tests.support.servers import Server
@@ -141,8 +142,9 @@ def test_an_event_key_is_known_for_its_run_and_source(world: World) -> None:
     world.tell(EventReceived("go", "{}", "ann", dedup_key="k"))
     run = world.run.run_id
     with world.store.read() as db:
-        known = [inspect.event_known(db, *key) for key in ((run, "api", "k"), (run, "cli", "k"), (run, "api", "l"))]
-    assert known == [True, False, False]
+        keys = (None, EventKey("api", "k"), EventKey("cli", "k"), EventKey("api", "l"))
+        read = [load_row(db, run, key) for key in keys]
+    assert [row and row.arrived for row in read] == [False, True, False, False]
 
 
 def test_runs_that_failed_with_the_same_words_are_counted(world: World) -> None:

@@ -7,9 +7,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
+from random import Random
 from typing import Literal
 
 import pytest
@@ -18,11 +20,13 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, select, text
 
-from saga_engine.errors import SchemaNotCurrent, SchemaTooNew, StoreError
-from saga_engine.store import definitions, migrate
+from saga_engine.errors import SchemaNotCurrent, SchemaTooNew, StoreChanged, StoreError, StoreInUse
+from saga_engine.store import definitions, incarnations, migrate
 from saga_engine.store.connect import Store, open_store
+from saga_engine.store.incarnations import Birth
 from saga_engine.store.prepare import prepare
 from saga_engine.store.upgrade import sql, upgrade
+from tests.store.test_walks import Walk
 
 if find_spec("saga_engine.store.schema") is not None:
     from saga_engine.store.schema import metadata
@@ -263,9 +267,71 @@ def test_a_store_has_its_uuid_from_the_beginning_and_an_upgrade_keeps_it(store: 
         db.execute(text("DELETE FROM saga_pruned"))
         db.execute(text("DROP TABLE saga_pruned"))
         db.execute(text("DROP INDEX ix_saga_tasks_failing"))
+        db.execute(text("ALTER TABLE saga_undo RENAME COLUMN suffix TO task"))
+        db.execute(text("ALTER TABLE saga_runs DROP COLUMN rollback_floor"))
         db.execute(text("UPDATE saga_alembic_version SET version_num = '0001'"))
     upgrade(store)
     assert store_uuid(store) == made
+
+
+def before_0004(store: Store) -> None:
+    """Take back what 0004 does."""
+    with store.write() as db:
+        db.execute(text("ALTER TABLE saga_undo RENAME COLUMN suffix TO task"))
+        db.execute(text("ALTER TABLE saga_runs DROP COLUMN rollback_floor"))
+        db.execute(text("UPDATE saga_alembic_version SET version_num = '0003'"))
+
+
+def test_a_store_is_not_upgraded_under_a_worker_that_lives(store: Store) -> None:
+    """It would take the step that has just succeeded for one that cannot be recorded, and fail it for good."""
+    upgrade(store)
+    before_0004(store)
+    birth = Birth("me", "db-1", 7, "/run/x", 1, 2, "boot", ("default",), {}, {}, 8)
+    with store.write() as db:
+        incarnations.begin(db, birth, store.clock(db), timedelta(seconds=60))
+    with pytest.raises(StoreInUse, match=r"under one worker: db-1 pid 7\. Stop them"):
+        upgrade(store)
+    assert migrate.current(store) == "0003"
+    with store.write() as db:
+        db.execute(text("UPDATE saga_incarnations SET lease_until = started_at"))
+    upgrade(store)
+    assert migrate.current(store) == "0004"
+    with store.write() as db:
+        incarnations.begin(db, replace(birth, id="next"), store.clock(db), timedelta(seconds=60))
+    upgrade(store)
+
+
+def test_a_rollback_on_its_way_to_a_state_knows_after_the_upgrade_where_it_stops(store: Store) -> None:
+    upgrade(store)
+    walk = Walk(store, Random(5))
+    while len(walk.world.run.undo) < 3 or len({entry.state for entry in walk.world.run.undo}) < 2:
+        walk.step()
+    run, entry = walk.world.run, walk.world.run.undo[1]
+    with store.write() as db:
+        row = {"state": entry.state, "run": run.run_id}
+        db.execute(text("UPDATE saga_runs SET rollback_to = :state WHERE id = :run"), row)
+    before_0004(store)
+    upgrade(store)
+    newest = max(other.position for other in run.undo if other.state == entry.state)
+    with store.read() as db:
+        assert db.execute(text("SELECT rollback_floor FROM saga_runs")).scalar_one() == newest
+    before_0004(store)
+    with store.write() as db:
+        db.execute(text("UPDATE saga_undo SET status = 'undone' WHERE position > :at"), {"at": entry.position})
+        done = db.execute(text("SELECT max(position) FROM saga_undo WHERE status IN ('started', 'done')")).scalar_one()
+        row = {"state": run.undo[done - 1].state}
+        db.execute(text("UPDATE saga_runs SET rollback_to = :state"), row)
+    upgrade(store)
+    with store.read() as db:
+        floor = db.execute(text("SELECT rollback_floor FROM saga_runs")).scalar_one()
+    assert floor == done, "what an earlier rollback has undone is no place to stop at"
+
+
+def test_an_engine_of_before_0004_finds_nothing_that_it_would_misunderstand(store: Store) -> None:
+    """It may run on while the store is upgraded, and would take a step without a row for one that never began."""
+    upgrade(store)
+    with pytest.raises(StoreChanged, match="task"), store.read() as db:
+        db.execute(text("SELECT saga_undo.position, saga_undo.task FROM saga_undo"))
 
 
 def store_uuid(store: Store) -> str:

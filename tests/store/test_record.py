@@ -16,9 +16,10 @@ from saga_engine.domain.frozen import replace
 from saga_engine.domain.snapshot import Snapshot
 from saga_engine.failpoints import Injected, switched_on
 from saga_engine.store import record as room
+from saga_engine.store import recording
 from saga_engine.store.connect import Store, open_store
 from saga_engine.store.entry import Entry
-from saga_engine.store.schema import approvals, inbox, journal, metadata, results, runs, tasks, votes
+from saga_engine.store.schema import approvals, inbox, journal, metadata, results, runs, tasks, undo, votes
 from tests.store.world import World
 
 
@@ -35,7 +36,7 @@ def everything(store: Store) -> dict[str, list[Any]]:
 def as_others_see(world: World, run: Snapshot) -> World:
     """The same run in the same store, in other hands."""
     other = object.__new__(World)
-    other.__dict__.update(world.__dict__)
+    other.__dict__.update(world.__dict__, heads={**world.heads})
     other.run = run
     return other
 
@@ -95,10 +96,11 @@ def test_a_fence_of_the_revision_alone_is_caught_by_the_test_above(
 ) -> None:
     """The planted bug: it must make that test fail, or that test proves nothing."""
 
-    def revision_alone(before: Snapshot, head: room.Head | None) -> bool:
-        return head is not None and head.revision == before.revision
+    def revision_alone(before: Snapshot, locked: room.Locked | None) -> bool:
+        return locked is not None and locked.head.revision == before.revision
 
     monkeypatch.setattr(room, "_unmoved", revision_alone)
+    monkeypatch.setattr(recording, "AT_ONCE_MAX", 0)
     with pytest.raises(AssertionError, match=r"== \[Entry"):
         test_a_worker_that_was_stopped_past_its_lease_reports_in_vain(world)
 
@@ -137,14 +139,15 @@ def test_the_next_task_can_be_recorded_already_leased(world: World) -> None:
     assert world.claim() == []
 
 
-def test_an_error_at_any_statement_leaves_nothing_of_the_batch(world: World) -> None:
+def test_an_error_at_any_statement_leaves_nothing_of_the_batch(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recording, "AT_ONCE_MAX", 0)
     twin, entry = World(world.store, world.chart), world.decided(world.success())
     like_it = twin.decided(twin.success())
     points: list[str] = []
     with switched_on(points.append):
         twin.write(like_it)
     ours = [name for name in points if name.startswith("store.record.")]
-    written = ["journal", "run_changes", "tasks_gone", "tasks", "results", "undo", "undo_changes"]
+    written = ["journal", "run_changes", "tasks_gone", "tasks", "results", "undo"]
     # PostgreSQL gets one statement.
     written = written if world.store.dialect == "sqlite" else ["journal"]
     assert ours == [f"store.record.{name}" for name in ("locked", "before_write", *written)]
@@ -212,6 +215,43 @@ def test_batches_that_share_runs_never_deadlock_and_each_decision_is_written_onc
     assert [(number, revision) for number, revision, *_ in rows["saga_journal"]] == [
         (number, revision) for number, *_ in rows["saga_runs"] for revision in (1, 2)
     ]
+
+
+def test_a_step_has_one_row_on_the_stack_and_none_while_it_is_open(world: World) -> None:
+    (first,) = world.run.undo
+    assert (first.status, whole(world.store, undo)["saga_undo"]) == ("started", [])
+    assert world.stored() == world.run
+    world.tell(world.success())
+    # Its task is gone; that of the next step tells for itself.
+    ((run, position, state, visit, suffix, revision, status),) = whole(world.store, undo)["saga_undo"]
+    assert (position, state, visit, world.run.run_id + suffix, revision) == (1, first.state, 1, first.task, 1)
+    assert (status, world.stored()) == ("done", world.run)
+    with world.store.read() as db:
+        assert run == db.execute(sa.select(runs.c.number).where(runs.c.id == world.run.run_id)).scalar_one()
+
+
+def test_a_row_that_an_older_engine_wrote_for_an_open_step_becomes_that_of_its_end(world: World) -> None:
+    (first,) = world.run.undo
+    number = sa.select(runs.c.number).where(runs.c.id == world.run.run_id).scalar_subquery()
+    row = {"position": 1, "state": first.state, "visit": 1, "suffix": ".1", "revision": 1, "status": "started"}
+    with world.store.write() as db:
+        db.execute(sa.insert(undo).values(run=number, **row))
+    assert world.stored() == world.run
+    world.tell(world.success())
+    assert [(row[1], row[-1]) for row in whole(world.store, undo)["saga_undo"]] == [(1, "done")]
+    assert world.stored() == world.run
+
+
+def test_a_row_of_another_step_at_its_place_is_never_written_over(world: World) -> None:
+    number = sa.select(runs.c.number).where(runs.c.id == world.run.run_id).scalar_subquery()
+    row = {"position": 1, "state": "OTHER", "visit": 1, "suffix": ".7", "revision": 7, "status": "done"}
+    with world.store.write() as db:
+        db.execute(sa.insert(undo).values(run=number, **row))
+    entry = world.decided(world.success())
+    before = everything(world.store)
+    with pytest.raises(sa.exc.IntegrityError):
+        world.write(entry)
+    assert everything(world.store) == before
 
 
 def test_a_pause_forgets_neither_crashes_nor_who_may_still_be_running(world: World) -> None:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 
 import psycopg
 import pytest
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from saga_engine.errors import StoreBusy, StoreDamaged, StoreError, StoreForbidden, StoreFull, StoreUnreachable
+from saga_engine.errors import (
+    StoreBusy,
+    StoreChanged,
+    StoreDamaged,
+    StoreError,
+    StoreForbidden,
+    StoreFull,
+    StoreUnreachable,
+)
 from saga_engine.store import trouble
 
 
@@ -46,8 +55,14 @@ def of_sqlite(code: int) -> DBAPIError:
         ("XX001", StoreDamaged),
         ("XX002", StoreDamaged),
         ("23505", None),
-        ("42P01", None),
-        ("57014", None),
+        ("42P01", StoreChanged),
+        ("42703", StoreChanged),
+        ("42601", None),
+        ("57014", StoreBusy),
+        ("25P04", StoreUnreachable),
+        ("57P05", StoreUnreachable),
+        ("53200", StoreBusy),
+        ("58030", StoreUnreachable),
     ],
 )
 def test_each_sqlstate_has_its_error_and_statements_speak_for_themselves(
@@ -76,6 +91,16 @@ def test_each_sqlstate_has_its_error_and_statements_speak_for_themselves(
 def test_each_code_of_sqlite_has_its_error(code: int, kind: type[StoreError] | None) -> None:
     explained = trouble.explain(of_sqlite(code), "store")
     assert (type(explained) if explained else None) is kind
+
+
+@pytest.mark.parametrize("statement", ["SELECT 1 FROM gone", "SELECT gone FROM t", "INSERT INTO t (gone) VALUES (1)"])
+def test_a_table_or_column_that_is_gone_is_another_schema(statement: str) -> None:
+    with closing(sqlite3.connect(":memory:")) as db:
+        db.execute("CREATE TABLE t (a)")
+        with pytest.raises(sqlite3.OperationalError) as raised:
+            db.execute(statement)
+    explained = trouble.explain(OperationalError(statement, {}, raised.value), "store")
+    assert isinstance(explained, StoreChanged)
 
 
 def test_an_error_says_one_line_and_the_code() -> None:

@@ -22,6 +22,7 @@ class Loss(Enum):
     REQUEST = "the server never hears of the COMMIT, and sees the connection end"
     REPLY = "the server commits, and nobody hears of it"
     HALF_OPEN = "the server never hears of the COMMIT, nor that its client is gone"
+    LATE = "the client sees the connection end, and the server hears of the COMMIT a while later"
     SILENCE = "the server never hears of the COMMIT, and neither side hears of the other again"
 
 
@@ -36,12 +37,14 @@ class Wire(ABC):
 class Postgres(Wire):
     """A start-up message without a type, then messages of a type (1 byte) and a length (4 bytes, its own included).
 
-    A transaction that only reads commits nothing.
+    A transaction that only reads commits nothing. T2's single statement is a transaction by itself (store/guard.py).
     """
 
     def __init__(self) -> None:
         self._unread = b""
-        self._begun = self._reads = False
+        self._begun = self._reads = self._bound = False
+        self._at_once: set[bytes] = set()
+        """Names of statements, as they were parsed, that are transactions by themselves."""
 
     def commits(self, data: bytes) -> bool:
         self._unread += data
@@ -51,9 +54,18 @@ class Postgres(Wire):
             text = message[5:].rstrip(b"\0; ").upper() if self._begun and message[:1] == b"Q" else b""
             if text.startswith(b"BEGIN"):
                 self._reads = text.endswith(b"READ ONLY")
-            found = found or (text == b"COMMIT" and not self._reads)
+            found = found or (text == b"COMMIT" and not self._reads) or self._executes(message)
             self._begun = True
         return found
+
+    def _executes(self, message: bytes) -> bool:
+        """Whether such a statement is executed: parsed at some time, bound to its values, executed."""
+        kind, (first, second) = message[:1], [*message[5:].split(b"\0", 2), b"", b""][:2]
+        if kind == b"P":
+            (self._at_once.add if b"WITH guard_heads" in second else self._at_once.discard)(first)
+        elif kind == b"B":
+            self._bound = second in self._at_once
+        return kind == b"E" and self._bound
 
     def _size(self) -> int:
         """Of the next message; 0 while its head is not all there."""
@@ -114,6 +126,8 @@ class Proxy:
         self._goes_down = False
         self.commits = 0
         self.lost = 0
+        self.late = threading.Event()
+        """Set when a late COMMIT may go on its way."""
         self.answers = True
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -169,6 +183,9 @@ class Proxy:
                     return
                 elif loss is Loss.REQUEST:
                     break
+                elif loss is Loss.LATE:
+                    _end(line.client)
+                    self.late.wait()
                 line.server.sendall(data)
         line.end()
 

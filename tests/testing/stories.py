@@ -190,6 +190,19 @@ def undone() -> Tale:
     return Tale(tuple(run.said))
 
 
+def gone_back() -> Tale:
+    """Rolled back from C to A: both were undone, and A is to be done again."""
+    run = _at_the_gate()
+    run.approve("bob")
+    run.approve("eve")
+    run.claim()
+    run.tell(e.RollbackRequested("ann", to="A"))
+    run.succeeds()
+    run.succeeds()
+    run.succeeds()
+    return Tale(tuple(run.said))
+
+
 def paused() -> Tale:
     """Paused at the gate; an event came meanwhile."""
     run = _at_the_gate()

@@ -14,14 +14,14 @@ from saga_engine.domain import commands as c
 from saga_engine.domain import events as e
 from saga_engine.domain.chart import Budget
 from saga_engine.domain.frozen import replace
-from saga_engine.domain.snapshot import Task
+from saga_engine.domain.snapshot import Parked, Task
 from saga_engine.ledger.evidence import Books, Head, PartRow
 from saga_engine.store.entry import line_hash
 from saga_engine.testing.check import RULES, Expected, Told, World, check
 from saga_engine.testing.check.checker import ACKNOWLEDGED, UNREADABLE, WHOLE
-from tests.testing.stories import CHART, Tale, asked, done, paused, undone
+from tests.testing.stories import CHART, Tale, asked, done, gone_back, paused, undone
 
-TALES: Final = (asked, done, undone, paused)
+TALES: Final = (asked, done, undone, gone_back, paused)
 A: Final = "r.1"
 """The task of the step A, which promises an effect."""
 
@@ -68,6 +68,30 @@ def test_ledgers_and_rows_that_belong_to_the_story_are_not_complained_of(
         ledgers=ledger, business={"r": rows}, model=lambda _story, _books: Expected(must=Counter(rows))
     )
     assert check(world) == []
+
+
+@pytest.mark.parametrize("tale", [done, undone])
+def test_a_ledger_that_was_pruned_may_have_lost_what_an_ended_run_wrote(tale: Callable[[], Tale]) -> None:
+    assert check(touched(tale()).world(ledgers={"dw": Books("u")}, pruned=True)) == []
+    assert check(touched(tale()).world(ledgers={"dw": Books("u")})) != []
+
+
+def test_a_step_that_has_written_in_one_of_its_targets_needs_nothing_in_the_others() -> None:
+    tale = done().but(touched={A: {"dw": "u", "other": "u"}})
+    assert check(tale.world(ledgers={**books("open", 2), "other": Books("u")})) == []
+    assert check(tale.world(ledgers={"other": Books("u")})) == []  # the books of dw are not at hand
+
+
+def test_of_what_a_person_has_taken_over_no_ledger_is_asked() -> None:
+    tale = undone()
+    number = _undone_in(tale, 1)
+    told = e.Resolved("bob", "I looked", done=True)
+    parked = c.Park(tale.said[number - 1][1].task, Parked("W17", "no"))  # type: ignore[union-attr]
+    at, failed, _ = tale.said[number - 1]
+    said = (*tale.said[: number - 1], (at, failed, (parked,)), *tale.said[number - 1 :])
+    story = with_(tale, said=said).with_line(number + 1, event=told)
+    assert "effects once, or undone" not in {x.rule for x in check(touched(story).world(ledgers={"dw": Books("u")}))}
+    assert "undo entries have their cause" not in {x.rule for x in check(story.world())}
 
 
 def test_what_may_be_there_may_be_missing_too() -> None:
@@ -131,6 +155,21 @@ def _first_started_first_undone() -> Tale:
     number, command = first[0]
     wrong = replace(command, task=replace(command.task, about=1, state="A"))
     return tale.with_commands(number, lambda one: wrong if one == command else one)
+
+
+def _undone_in(tale: Tale, position: int) -> int:
+    """The line in which an entry was undone."""
+    return _line_with(tale, c.SetUndo(position, "undone"))
+
+
+def _into(tale: Tale, state: str) -> int:
+    """The line that moves into a state."""
+    moves = [command for _, _, commands in tale.said for command in commands if isinstance(command, c.Move)]
+    return _line_with(tale, next(move for move in moves if move.target == state))
+
+
+def _line_with(tale: Tale, command: c.Command) -> int:
+    return next(number for number, (_, _, commands) in enumerate(tale.said, start=1) if command in commands)
 
 
 def _verdict(**changes: Any) -> World:
@@ -222,11 +261,34 @@ BROKEN: Final[dict[str, list[Callable[[], World]]]] = {
         lambda: done().with_more(e.RetryRequested("bob"), c.AddResult("D", 1, "two", '{"n":3}')).world()
     ],
     "undos are the reverse of the starts": [lambda: _first_started_first_undone().world()],
+    "a rollback goes as far back as was asked": [
+        lambda: gone_back().with_commands(len(gone_back().said), without(c.SetUndo)).world()
+    ],
     "undo entries change once": [
         lambda: undone().with_more(e.RetryRequested("bob"), c.SetUndo(1, "done")).world(),
         lambda: done().with_more(e.RetryRequested("bob"), c.SetUndo(1, "undone")).world(),
     ],
     "nothing goes back past a pivot": [lambda: done().with_commands(len(done().said), without(c.SetUndo)).world()],
+    "moves have their cause": [
+        lambda: done().with_line(3, event=e.ActionFailed(A, 2, "w1", "E")).world(),
+        lambda: done().with_commands(3, turned(c.Move, target="BACK", because="failed")).world(),
+        lambda: done().with_commands(3, turned(c.Move, target="BACK", because="cancel")).world(),
+        lambda: done().with_commands(3, turned(c.Move, target="BACK", because="rollback")).world(),
+        lambda: done().with_line(1, event=e.RetryRequested("ann")).world(),
+        lambda: done().with_commands(_into(done(), "D"), turned(c.Move, target="BACK", because="event:defer")).world(),
+        lambda: told(done(), 3, task="r.3.1").world(),
+        lambda: undone().with_line(undone().line_of(e.CancelRequested), event=e.RetryRequested("bob")).world(),
+        lambda: undone().with_commands(_undone_in(undone(), 1), without(c.SetUndo)).world(),
+    ],
+    "undo entries have their cause": [
+        lambda: undone().with_line(_undone_in(undone(), 1), event=e.RetryRequested("bob")).world(),
+        lambda: undone().with_line(_undone_in(undone(), 1), event=e.Resolved("bob", "I looked", done=True)).world(),
+        lambda: told(undone(), _undone_in(undone(), 1), task="r.99").world(),
+        lambda: asked().with_more(e.PauseRequested("bob"), c.SetUndo(1, "undone")).world(),
+        lambda: done().with_line(3, event=e.ActionFailed(A, 2, "w1", "E")).world(),
+        lambda: done().with_line(len(done().said), event=e.RetryRequested("bob")).world(),
+        lambda: asked().with_more(e.RetryRequested("bob"), c.SetUndo(1, "skipped")).world(),
+    ],
     "what was rolled back is undone": [
         lambda: undone().with_run(undo=tuple(replace(entry, status="done") for entry in undone().run.undo)).world()
     ],
@@ -301,6 +363,14 @@ BROKEN: Final[dict[str, list[Callable[[], World]]]] = {
         lambda: touched(undone()).world(ledgers=books("open", 2)),
         lambda: touched(undone()).world(ledgers=books("undone", 2)),
         lambda: touched(done()).world(ledgers=books("open", 2, part="intended")),
+        lambda: touched(done()).world(ledgers={"dw": Books("u")}),
+        lambda: touched(done()).world(ledgers={"dw": Books(None)}),
+        lambda: touched(undone()).world(ledgers={"dw": Books("u")}),
+        lambda: (
+            undone()
+            .but(touched={A: {"dw": "u", "other": "u"}})
+            .world(ledgers={**books("undone", 2, part="undone"), "other": Books("u")})
+        ),
     ],
     "no write by an older attempt": [
         lambda: touched(done()).world(ledgers=books("open", 2, 1)),

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
+from enum import Enum
 from pathlib import Path
 
+from saga_engine import Saga, Step
 from saga_engine.runtime.registry import Registry
 from saga_engine.settings import Settings
 from saga_engine.testing.everywhere.scene import scene
 from tests.runtime import plays
+
+Way = Enum("Way", "WORKING DONE")
+
+
+def working(step: Step[plays.Input]) -> None:
+    """Nothing."""
 
 
 def test_one_database_under_two_names_is_copied_once(tmp_path: Path) -> None:
@@ -23,3 +31,29 @@ def test_one_database_under_two_names_is_copied_once(tmp_path: Path) -> None:
     made = scene(tmp_path / "scene", chart, registry, {}, {}, settings, {})
     assert made.databases["same"] == made.databases["dw"] != made.databases["other"]
     assert made.settings.connections["same"] == made.settings.connections["dw"]
+
+
+def test_what_a_run_has_left_undone_in_the_store_is_not_there_for_the_next_one(tmp_path: Path) -> None:
+    registry = Registry([plays.saga()])
+    (chart,) = registry
+    made = scene(tmp_path, chart, registry, {"name": "play"}, {}, Settings(), {})
+    made.make()
+    made.keep()
+    with made.open() as engine:
+        engine.start(chart.name, made.input, key="run 1")
+    made.restore()
+    with made.open() as engine:
+        assert engine.find().items == ()
+        assert engine.start(chart.name, made.input, key="run 1").revision == 1
+
+
+def test_a_saga_that_asks_for_processes_runs_on_threads_and_is_else_the_same(tmp_path: Path) -> None:
+    saga = Saga("apart", version=3, states=Way, input=plays.Input, start=Way.WORKING)
+    saga.at(Way.WORKING).run(working, isolation="process").then(Way.DONE)
+    saga.final(Way.DONE)
+    registry = Registry([saga, plays.saga()])
+    made = scene(tmp_path, registry.newest("apart"), registry, {}, {}, Settings(), {})
+    assert made.on_threads == ("WORKING",)
+    assert (made.chart.name, made.chart.version, made.chart.run_of("WORKING").isolation) == ("apart", 3, "thread")
+    assert [*made.registry] == [made.chart]
+    assert registry.newest("apart").run_of("WORKING").isolation == "process"

@@ -15,6 +15,8 @@ from typing import Final
 
 DIGITS_MAX: Final = 1_000
 """Longer decimals are not compared but refused: 1e999999 would be a text of a million characters."""
+EXACT_FLOAT: Final = 2**53
+"""From here on not every integer is a float."""
 LEAP_CYCLE: Final = 400
 """The Gregorian calendar repeats after so many years; Python knows the years 1 to 9999 only."""
 
@@ -49,7 +51,9 @@ def decimal_text(value: object) -> str | None:
 
 
 def float_bits(value: object) -> str | None:
-    """The eight bytes of a float, so that -0 and 0 differ and no rounding hides a difference."""
+    """The eight bytes of a float, so that -0 and 0 differ; no rounding hides a difference, not even of an integer."""
+    if isinstance(value, int) and abs(value) > EXACT_FLOAT:
+        return None
     return struct.pack(">d", value).hex() if isinstance(value, float | int) else None
 
 

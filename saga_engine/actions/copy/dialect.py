@@ -65,6 +65,10 @@ class Rows(Protocol):
         """The checksum, computed inside the database."""
 
     @abstractmethod
+    def unkeyed(self, db: Connection) -> int:
+        """How many rows lack a value in their key: for SQL they are neither below nor above a bound, so in no range."""
+
+    @abstractmethod
     def hashes(self, db: Connection, lower: Bound | None, upper: Bound | None) -> dict[Bound, int]:
         """Each key, in canonical texts and in order, with the hash of its row."""
 
@@ -74,7 +78,7 @@ class Dialect(Protocol):
 
     @abstractmethod
     def prepare(self, db: Connection) -> None:
-        """Make the transaction speak the common text forms. Called at the beginning of each."""
+        """Make the transaction speak the common text forms. Called at the beginning of each, before any fingerprint."""
 
     @abstractmethod
     def resolve(self, db: Connection, written: TableName) -> TableName:
@@ -157,5 +161,16 @@ class Dialect(Protocol):
         """See to it that nobody else changes the staging table before the transaction, one that writes, has ended."""
 
     @abstractmethod
+    def to_prove(self, db: Connection, plan: Plan) -> list[str]:
+        """Name the foreign keys that a swap will make without proving them, for that would keep others waiting."""
+
+    @abstractmethod
     def swap(self, db: Connection, plan: Plan) -> list[str]:
-        """Put the frozen staging table in the target's place, keep the old one; return the statements that did it."""
+        """Put the frozen staging table in the target's place, keep the old one; return the statements that did it.
+
+        ``MoveError`` where a foreign key would not hold.
+        """
+
+    @abstractmethod
+    def prove(self, db: Connection, plan: Plan, names: Sequence[str]) -> list[str]:
+        """Prove them after the swap; return the statements. ``MoveError`` for one that does not hold."""

@@ -5,17 +5,20 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from saga_engine.actions.copy.plan import Bound, Form
+from saga_engine.actions.copy.plan import Form
 
 _TAGGED = {"i": "integer", "t": "text", "r": "float", "b": "bytes"}
 
 
-def readable(forms: Sequence[Form], canonical: Bound) -> tuple[str, ...]:
+def readable(forms: Sequence[Form], canonical: Sequence[str | None]) -> tuple[str, ...]:
     """Return the key as text, one item for each column."""
     return tuple(_readable(form, text) for form, text in zip(forms, canonical, strict=True))
 
 
-def _readable(form: str, text: str) -> str:
+def _readable(form: str, text: str | None) -> str:
+    """A key without a value, or with one that is not of its kind (``?text 736F``), is named as it is."""
+    if text is None or text.startswith("?"):
+        return text or "NULL"
     match form:
         case "stored":
             return _readable(_TAGGED[text[0]], text[1:])

@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from saga_engine.actions.copy import dialects, folders
+from saga_engine.actions.copy.dialect import Dialect
 from saga_engine.actions.copy.export import export
 from saga_engine.actions.copy.plan import Chunk, Loaded, Move, Part, Plan
 from saga_engine.actions.copy.preflight import preflight
@@ -62,16 +63,23 @@ def target_as_before(step: Step[Move]) -> bool:
 
 def _creates(plan: Plan) -> Callable[[Connection], None]:
     def create(db: Connection) -> None:
-        dialects.named(plan.target_dialect).create_staging(db, plan)
+        prepared(db, plan).create_staging(db, plan)
 
     return create
 
 
 def _finishes(plan: Plan) -> Callable[[Connection], None]:
     def finish(db: Connection) -> None:
-        dialects.named(plan.target_dialect).finish_staging(db, plan)
+        prepared(db, plan).finish_staging(db, plan)
 
     return finish
+
+
+def prepared(db: Connection, plan: Plan) -> Dialect:
+    """The target's dialect, in a transaction that prints values as the plan's did: definitions have values in them."""
+    dialect = dialects.named(plan.target_dialect)
+    dialect.prepare(db)
+    return dialect
 
 
 def _loads(plan: Plan, folder: Path, chunk: Chunk, before: Part | None) -> Callable[[Connection], Part]:
@@ -80,7 +88,7 @@ def _loads(plan: Plan, folder: Path, chunk: Chunk, before: Part | None) -> Calla
     def load_chunk(db: Connection) -> Part:
         if (chunk.number, chunk.lower) != (before.number + 1 if before else 1, before.upper if before else None):
             raise PartsNotContiguous(number=chunk.number)
-        dialects.named(plan.target_dialect).prepare(db)
+        prepared(db, plan)
         written = staging_rows(plan).write(db, folders.read_chunk(folder, chunk))
         if written != chunk.rows:
             raise ExportDamaged(file=folder / chunk.file, difference=f"{written} rows arrived of {chunk.rows}")

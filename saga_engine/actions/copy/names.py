@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from hashlib import sha256
 from typing import Final
 
@@ -38,9 +39,9 @@ def parse(written: str) -> TableName:
     return TableName(schema_name=schema_name, name=name)
 
 
-def token(step_key: str) -> str:
-    """Eight characters that set the tables of one visit of one run apart from all others."""
-    return sha256(step_key.encode()).hexdigest()[:8]
+def token(text: str) -> str:
+    """Eight characters that tell *text* from others: of a step key, those of the tables of one visit of one run."""
+    return sha256(text.encode()).hexdigest()[:8]
 
 
 def staging(table: TableName, of_run: str) -> TableName:
@@ -54,9 +55,30 @@ def kept(table: TableName, of_run: str) -> TableName:
 
 
 def derived(name: str, suffix: str) -> str:
-    """*name* with *suffix*, cut between characters so that it fits everywhere."""
+    """*name* with *suffix*; cut between characters where it would not fit everywhere.
+
+    A name that is cut gets eight characters of its hash: two that begin alike must not become one.
+    """
     room = NAME_BYTES_MAX - len(suffix.encode())
-    return name.encode()[:room].decode(errors="ignore") + suffix
+    if len(name.encode()) <= room:
+        return name + suffix
+    told_apart = f"_{token(name)}"
+    return name.encode()[: room - len(told_apart)].decode(errors="ignore") + told_apart + suffix
+
+
+def as_loaded(name: str, suffix: str, there: Collection[str]) -> str:
+    """What *name* with *suffix* is called among the names *there*.
+
+    Tables that were loaded when names were cut without a hash have such names, and are to be swapped all the same.
+    """
+    now, before = derivations(name, suffix)
+    return before if before in there and now not in there else now
+
+
+def derivations(name: str, suffix: str) -> tuple[str, str]:
+    """*name* with *suffix* as it is derived now, and as it was when names were cut without a hash."""
+    room = NAME_BYTES_MAX - len(suffix.encode())
+    return derived(name, suffix), name.encode()[:room].decode(errors="ignore") + suffix
 
 
 def _unquoted(part: str) -> str:

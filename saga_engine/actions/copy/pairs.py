@@ -62,12 +62,15 @@ _AFFINITIES: Final[dict[Form, set[str]]] = {
 
 
 def lane(rule: Rule, ends: Ends, *, binary: bool) -> Lane:
-    """Apply *rule*; *binary* says how a new column would sort."""
+    """Apply *rule*; *binary* says whether a new column would sort by bytes, if by any collation."""
     form, target_type = rule(ends)
     column, existing = ends.column, ends.existing
+    of_one_kind = form in {"same", "stored"}  # then the type says nothing that the column does not
+    collates = column.collates if of_one_kind else types.parse(target_type).base in types.TEXTS
+    is_binary = existing.binary if existing else binary or not collates
     return Lane(
         source=Carried(name=column.name, type=column.type, form=form, binary=column.binary),
-        target=Carried(name=column.name, type=target_type, form=form, binary=existing.binary if existing else binary),
+        target=Carried(name=column.name, type=target_type, form=form, binary=is_binary),
         nullable=existing.nullable if existing else column.nullable,
         strict=ends.strict,
     )

@@ -1,4 +1,8 @@
-"""What a move is asked to do, what its steps agree on, and what they report: the models that are stored."""
+"""What a move is asked to do, what its steps agree on, and what they report: the models that are stored.
+
+A saga's digest is made of the results of its steps, their words too: whoever changes one of these strands the runs
+that are under way. What only one step needs to know has a model of its own there (as ``swap.Swapped``).
+"""
 
 from __future__ import annotations
 

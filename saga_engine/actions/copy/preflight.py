@@ -118,9 +118,9 @@ def _look(exports: Path, here: Asked, table: Table, drawn: Drawn) -> Looked:
 
 
 def _new(table: Table, existing: Table | None, *, like: str) -> tuple[list[NewIndex], list[str]]:
-    """What a new table gets beside its columns and its key, and what it will lack."""
+    """What a new table gets beside its columns and its key, and what it will lack; or what replacing one costs."""
     if existing is not None:
-        return [], []
+        return [], [*(f"the kept table gives up {what}" for what in existing.given_up), *existing.left_alone]
     made, notes = indexes.repeated(table) if like else indexes.carried(table)
     missing = table.triggers if like else (*table.left_behind, *table.triggers)
     return made, [*notes, *(f"{what} is not carried over: make the target table first to keep it" for what in missing)]

@@ -1,7 +1,8 @@
 """VALIDATING: are the rows in the staging table those of the source? Asked inside each database, chunk by chunk.
 
 Each database computes the checksum of each chunk's range by its own means; a range that differs is halved until it
-is small, and then compared key by key. The first and the last range are open, so rows beyond them count too.
+is small, and then compared key by key. The first and the last range are open, so rows beyond them count too. Rows
+that no range can have, because a value of their key is missing, are looked for by themselves.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ def validate(step: Step[Move]) -> Report:
             step.progress(counts["target_rows"], loaded.rows, "rows")
             if step.cancelled:
                 raise AttemptEnded
+        both.refuse_unkeyed(step)
     return Report(
         source_rows=counts["source_rows"],
         target_rows=counts["target_rows"],
@@ -75,6 +77,17 @@ class Both:
         """A hash of the staging table's schema."""
         with self._target.transaction() as db:
             return self._target.dialect.fingerprint(db, plan.staging).shape
+
+    def refuse_unkeyed(self, step: Step[Move]) -> None:
+        """Raise ``MoveError`` for rows that are in no range. The ranges follow each other: all others are in one."""
+        for side, asked, rows in (("source", self._source, self._here), ("copy", self._target, self._there)):
+            if step.cancelled:
+                raise AttemptEnded
+            with asked.transaction() as db:
+                count = rows.unkeyed(db)
+            if count:
+                found = "1 row of the {} has" if count == 1 else f"{count} rows of the {{}} have"
+                raise MoveError(f"{found.format(side)} no value in the key, so that nothing could be compared with it")
 
     def sums(self, lower: Bound | None, upper: Bound | None) -> tuple[Sum, Sum]:
         """The two checksums of a range."""
@@ -109,6 +122,7 @@ class Both:
             return rows.cut(db, lower, upper, max(here.rows, there.rows) // 2)
 
     def _compared(self, lower: Bound | None, upper: Bound | None) -> Iterator[Difference]:
+        """Key by key. Where sums differ and no key does, a key is there twice, which one hash for each cannot tell."""
         with self._source.transaction() as db:
             here = self._here.hashes(db, lower, upper)
         with self._target.transaction() as db:
@@ -117,3 +131,6 @@ class Both:
             if here.get(key) != there.get(key):
                 kind: Kind = "missing" if key not in there else "extra" if key not in here else "changed"
                 yield Difference(key=keys.readable(self._key_forms, key), kind=kind)
+        of_here, of_there = self.sums(lower, upper) if here == there else (None, None)
+        if of_here != of_there:
+            raise MoveError("the rows differ and no key does: a key is there twice, or they change while they are read")

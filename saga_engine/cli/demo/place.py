@@ -1,7 +1,10 @@
 """The demo's folder: a small project of its own, as ``saga init`` makes one, with two databases."""
 
+import os
 import shutil
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +26,22 @@ warehouse = "sqlite:///warehouse.db"
 [roles]
 dba = ["{actor}"]
 """
+
+
+@contextmanager
+def alone() -> Iterator[tuple[str, ...]]:
+    """For the block, the settings of a folder are those of its files alone; gives the names of what is kept away.
+
+    A SAGA_STORE that its user has exported would win over the demo's saga.toml, and the runs would be made in a real
+    store. Workers that are started in the block inherit the environment without these variables.
+    """
+    kept = {name: value for name, value in os.environ.items() if name.upper().startswith("SAGA_")}
+    for name in kept:
+        del os.environ[name]
+    try:
+        yield tuple(sorted(kept))
+    finally:
+        os.environ.update(kept)
 
 
 def make(folder: Path, actor: str) -> None:

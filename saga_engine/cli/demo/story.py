@@ -39,10 +39,10 @@ SPOIL: Final = "UPDATE \"{table}\" SET note = 'a value that nobody wrote' WHERE 
 
 
 class Story:
-    """One demo, in one folder."""
+    """One demo, in one folder. *elsewhere*: variables of the reader's shell that name another store."""
 
-    def __init__(self, folder: Path, screen: Screen, *, yes: bool) -> None:
-        self._folder, self._screen, self._yes = folder, screen, yes
+    def __init__(self, folder: Path, screen: Screen, *, yes: bool, elsewhere: tuple[str, ...] = ()) -> None:
+        self._folder, self._screen, self._yes, self._elsewhere = folder, screen, yes, elsewhere
         self._workers: list[WorkerProcess] = []
         self._store = ""
         self._there = {"orders"}
@@ -208,6 +208,8 @@ class Story:
     def _go_there(self) -> None:
         """What to type so that the commands below it work in the reader's shell."""
         self._screen.command(f"cd {shlex.quote(str(self._folder))}")
+        if self._elsewhere:
+            self._screen.command(f"unset {' '.join(self._elsewhere)}")
         programs = Path(sys.executable).parent
         if shutil.which("saga") is None and (programs / "saga").exists():
             self._screen.command(f"PATH={shlex.quote(str(programs))}:$PATH")

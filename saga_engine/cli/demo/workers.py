@@ -1,6 +1,5 @@
 """The demo's workers: real processes, one of which really dies."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -11,15 +10,14 @@ STOP_SECONDS: Final = 20.0
 
 
 class WorkerProcess:
-    """``saga worker`` in a process of its own; what it logs goes to a file."""
+    """``saga worker`` in a process of its own, started within ``place.alone``; what it logs goes to a file."""
 
     def __init__(self, folder: Path, number: int) -> None:
         self.log = folder / f"worker-{number}.log"
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("SAGA_")}
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "saga_engine", "worker", "--concurrency", "2"],
-                cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
 
     @property

@@ -135,5 +135,5 @@ def shown(text: str) -> str:
 
 
 def counted(number: int, word: str) -> str:
-    """``1 worker``, ``2 workers``."""
-    return f"{number} {word}" + "s" * (number != 1)
+    """``1 worker``, ``2,000 workers``."""
+    return f"{number:,} {word}" + "s" * (number != 1)

@@ -30,6 +30,7 @@ from saga_engine.runtime.isolation.order import Order, read_order
 from saga_engine.runtime.isolation.wire import Wire, WireBroken
 from saga_engine.runtime.registry import Registry
 from saga_engine.runtime.targets import Targets
+from saga_engine.runtime.telling import told
 from saga_engine.settings import Exports, Settings, resolve
 from saga_engine.store.effects import Kept
 
@@ -82,7 +83,7 @@ def _report(attempt: Attempt, hands: Hands) -> e.Report | None:
     try:
         return executor.run(attempt, hands)
     except BaseException as error:  # noqa: BLE001  as on a thread: KeyboardInterrupt is a failure of the step, too
-        return e.ActionFailed(*attempt.who, executor.told(error))
+        return e.ActionFailed(*attempt.who, told(error))
 
 
 class PipeHands(Hands):

@@ -8,10 +8,10 @@ from typing import Any, Final
 import structlog
 
 from saga_engine import errors
-from saga_engine.runtime import executor
 from saga_engine.runtime.attempt import Attempt
 from saga_engine.runtime.hands import StoreHands
 from saga_engine.runtime.isolation.wire import Frame, WireBroken
+from saga_engine.runtime.telling import told
 from saga_engine.store.effects import Kept
 
 LEVELS: Final = ("debug", "info", "warning", "error", "critical")
@@ -53,7 +53,7 @@ class Desk:
         except errors.SagaError as error:
             return {"error": type(error).__name__, "text": str(error)}
         except Exception as error:  # noqa: BLE001  as above
-            return {"error": "SagaError", "text": executor.told(error)}
+            return {"error": "SagaError", "text": told(error)}
 
 
 def _told(kept: Kept | None) -> Frame | None:

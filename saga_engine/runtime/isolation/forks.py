@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from datetime import datetime, timedelta
 from socket import socket
 from threading import Lock, Thread
+from time import monotonic
 from typing import Final
 
 import structlog
@@ -28,6 +30,9 @@ NO_SOURCE: Final = (
 NO_SERVER: Final = (
     "the process that it is forked from could not be started, or has ended, maybe while it imported the file"
 )
+HANGS: Final = "its file was imported for {seconds:g} s and was not done; until {until} it is not tried again"
+PAUSE: Final = timedelta(minutes=10)
+"""How long a file that hangs is left alone: each try holds up all other sagas for as long."""
 
 
 class Forks:
@@ -36,16 +41,26 @@ class Forks:
     def __init__(self, known: Registry) -> None:
         self._known = known
         self._server: ForkServer | None = None
+        self._retired: list[ForkServer] = []
+        """They fork no more; what they have forked runs on, and ends with them."""
         self._broken = False
         self._loaded: set[str] = set()
+        self._refused: dict[str, str] = {}
+        """Sagas after whose import nothing can be forked, and why."""
+        self._hung: dict[str, tuple[float, str]] = {}
+        """Sagas whose import did not end: until when they are not tried again, and why."""
         self._talking = Lock()
         self._loading: Thread | None = None
 
     def begin(self) -> None:
         """Have a fork server; does not wait until it is ready. Where none can be started, ``fork`` says so."""
-        if self._server is not None and not self._broken and self._server.lives():
+        found = self._server  # another thread may retire it meanwhile
+        if found is not None and not self._broken and found.lives():
             return
         with self._talking:
+            if self._server is not None and self._server.lives():
+                self._retired.append(self._server)  # it hangs in an import, and others run on below it
+                self._server, self._broken, self._loaded = None, False, set()
             self._end()
             try:
                 self._server = servers.a_server()
@@ -76,11 +91,15 @@ class Forks:
 
     def close(self) -> None:
         """Let the fork server end, and all below it."""
-        if self._server is not None:
-            self._server.door.hang_up()  # who waits for an answer gets none
+        found = self._server
+        if found is not None:
+            found.door.hang_up()  # who waits for an answer gets none
         with self._talking:
             self._server = self._server or servers.take_early()
             self._end()
+            for spoilt in self._retired:
+                spoilt.end()
+            self._retired.clear()
         if self._loading is not None:
             self._loading.join()
 
@@ -89,13 +108,28 @@ class Forks:
             self._server.end()
         self._server, self._broken, self._loaded = None, False, set()
 
+    def _retire(self, chart: Chart, problem: str) -> None:
+        """The import of *chart* has spoilt the server: the others get another one, *chart* gets none any more."""
+        assert self._server is not None, "it has answered"
+        self._retired.append(self._server)
+        self._server, self._loaded = None, set()
+        self._refused[chart.digest] = problem
+
     def _have(self, chart: Chart) -> None:
+        if chart.digest in self._refused:
+            raise IsolationFailed(saga=chart.name, problem=self._refused[chart.digest])
         if chart.digest in self._loaded:
             return
+        until, problem = self._hung.get(chart.digest, (0.0, ""))
+        if monotonic() < until:
+            raise IsolationFailed(saga=chart.name, problem=problem)
         source = source_of(self._known, chart)
         if source is None:
             raise IsolationFailed(saga=chart.name, problem=NO_SOURCE)
         answer = self._ask(chart, {"load": asdict(source)})
+        if answer["spoilt"]:
+            self._retire(chart, answer["broken"])
+            raise IsolationFailed(saga=chart.name, problem=answer["broken"])
         self._loaded = set(answer["loaded"])
         if chart.digest not in self._loaded:
             problem = answer["broken"] or "the file has changed since this worker loaded it: start the worker again"
@@ -104,10 +138,20 @@ class Forks:
 
     def _ask(self, chart: Chart, frame: Frame, *ends: socket) -> Frame:
         """What the server answers; one that does not is of no more use."""
+        problem = NO_SERVER
         with suppress(WireBroken):
-            if self._server is not None:
+            if self._server is not None and not self._broken:  # a late answer would be taken for that to another order
                 self._server.door.hand(frame, *ends)
                 if (answer := self._server.door.receive()) is not None:
                     return answer
+                if self._server.door.silent and "load" in frame:
+                    problem = self._leave_alone(chart)
         self._broken = True  # the next attempt has another one
-        raise IsolationFailed(saga=chart.name, problem=NO_SERVER)
+        raise IsolationFailed(saga=chart.name, problem=problem)
+
+    def _leave_alone(self, chart: Chart) -> str:
+        """Not to import it again for a while; why."""
+        until = datetime.now().astimezone() + PAUSE
+        problem = HANGS.format(seconds=servers.START_SECONDS, until=f"{until:%H:%M:%S}")
+        self._hung[chart.digest] = monotonic() + PAUSE.total_seconds(), problem
+        return problem

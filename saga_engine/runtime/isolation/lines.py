@@ -51,6 +51,15 @@ class Lines:
         found = [key.fileobj for key, _ in self._selector.select(seconds)]
         return self.wire in found, self.control in found
 
+    def waits(self) -> bool:
+        """Whether it is whole, and waits for an order. That it was begun may be heard only now: a step may be quick."""
+        said, told = self.ready(0)
+        while told:
+            if self.over():
+                return False
+            said, told = self.ready(0)
+        return not said and not self.failed and self.ended is None
+
     def hear_no_more(self) -> None:
         """The process has nothing more to say; its warden has."""
         self._selector.unregister(self.wire)
@@ -70,7 +79,8 @@ class Lines:
                 self.ended = frame["ended"]
                 if not frame["clean"]:
                     structlog.get_logger().warning("attempt.left_processes", pid=self.pid)
-        return not goes_on
+        # The line itself may stay open: what the worker has forked meanwhile has a copy of its end.
+        return not goes_on or self.ended is not None or bool(self.failed)
 
     def close(self) -> None:
         """Let go of both lines: the process ends, if it has not."""

@@ -25,6 +25,7 @@ from saga_engine.runtime.isolation.order import order_of
 from saga_engine.runtime.isolation.spares import Spares
 from saga_engine.runtime.isolation.wire import Frame, Wire, WireBroken
 from saga_engine.runtime.life import host
+from saga_engine.runtime.telling import told
 
 Fork: TypeAlias = Callable[[], Lines]
 EXIT_SECONDS: Final = 1.0
@@ -91,6 +92,7 @@ class Process:
         """Give it its order."""
         if self._killed_for:  # while it was forked
             lines.kill()
+            return
         self._attempt.started = self._attempt.heard = monotonic()
         with suppress(WireBroken):  # it has ended already: its warden tells how
             lines.wire.send(order_of(self._attempt, self._hands, self._lease_seconds, stays=self.stays))
@@ -107,6 +109,8 @@ class Process:
                 lines.hear_no_more()
                 until = monotonic() + EXIT_SECONDS
             if ends and lines.over():
+                while lines.ready(0)[0] and self._hear(lines.wire, desk):
+                    pass  # what it has said last
                 return
             if until is not None and monotonic() >= until:
                 self.kill("its process closed its line to the worker, lived on, and was killed")
@@ -159,7 +163,7 @@ class Process:
     def _not_started(self, error: errors.IsolationFailed | OSError) -> e.Report | None:
         """Nothing of it ran: it is tried again, and nothing is counted."""
         self._say_not_started(error)
-        return e.ActionFailed(*self._attempt.who, executor.told(error), busy=True)
+        return e.ActionFailed(*self._attempt.who, told(error), busy=True)
 
     def _say_not_started(self, error: errors.IsolationFailed | OSError) -> None:
         structlog.get_logger().warning("attempt.not_isolated", task=self._attempt.task.name, reason=str(error))
@@ -180,6 +184,8 @@ class SuspectProcess(Process):
     def _not_started(self, error: errors.IsolationFailed | OSError) -> e.Report | None:
         """It takes its chance with this worker, as it did before."""
         self._say_not_started(error)
+        if self._killed_for or self._attempt.gone:  # while it was forked
+            return self._not_begun()
         self._attempt.started = self._attempt.heard = monotonic()
         return executor.run(self._attempt, self._hands)
 

@@ -22,21 +22,18 @@ import structlog
 from saga_engine import errors, log
 from saga_engine.failpoints import hit
 from saga_engine.ledger import connect
-from saga_engine.runtime import executor
 from saga_engine.runtime.isolation import child, linux, role
 from saga_engine.runtime.isolation.bell import ASKED_TO_END, LEFT_BEHIND, Bell
 from saga_engine.runtime.isolation.sources import Source, loaded
 from saga_engine.runtime.isolation.warden import Terms, warden
 from saga_engine.runtime.isolation.wire import Door, Frame, WireBroken
 from saga_engine.runtime.registry import Registry
+from saga_engine.runtime.telling import told
 
 ORDER_BYTES_MAX: Final = 1024 * 1024
 BROKE: Final = 70
 """The exit code of a child that our own code fails in."""
-THREADS: Final = (
-    "importing its file, or that of another saga, has started a thread, "
-    "and a process with threads cannot be forked safely"
-)
+THREADS: Final = "importing its file has started a thread, and a process with threads cannot be forked safely"
 
 
 class Server:
@@ -75,7 +72,8 @@ class Server:
         found = loaded([source])
         role.now_loading(value=False)
         broken = next(iter(found.broken.values()), "")
-        if not broken and threading.active_count() > 1:
+        spoilt = threading.active_count() > 1
+        if not broken and spoilt:
             broken = THREADS
         if not broken:
             try:
@@ -84,7 +82,7 @@ class Server:
             except errors.DefinitionError as error:
                 broken = str(error)
         gc.freeze()  # what children share with this process they shall not copy when they collect garbage
-        return {"broken": broken, "loaded": [chart.digest for chart in self._sagas]}
+        return {"broken": broken, "spoilt": spoilt, "loaded": [chart.digest for chart in self._sagas]}
 
     def _fork(self, frame: Frame) -> Frame:
         """Start an attempt: its two lines came along with the order."""
@@ -113,7 +111,7 @@ class Server:
             warden(me, control, wire, terms, partial(child.main, wire, self._sagas))
             status = 0
         except BaseException as error:  # noqa: BLE001  whatever it was, nothing runs on here
-            structlog.get_logger().error("isolation.broke", error=executor.told(error))
+            structlog.get_logger().error("isolation.broke", error=told(error))
         finally:
             os._exit(status)
 

@@ -102,7 +102,7 @@ class Spares:
         """The one that was needed last, so that those that are not needed end; not one that has died meanwhile."""
         while self._idle[key]:
             _, lines = self._idle[key].pop()
-            if not any(lines.ready(0)):
+            if lines.waits():
                 return lines
             lines.close()
             self._there[key] -= 1

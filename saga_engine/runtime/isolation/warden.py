@@ -61,6 +61,7 @@ def warden(parent: int, control: socket.socket, wire: socket.socket, terms: Term
     _tell(line, pid=child)
     _watch(parent, child, control, bell)
     linux.end_group(child)
+    linux.kill([child])  # which need not lead a group yet
     # As long as it takes: a process that hangs in the kernel is there, and so is the lock.
     os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
     _, status = os.waitpid(child, 0)

@@ -50,6 +50,8 @@ class Wire:
         self._buffer = bytearray()
         self._sending = Lock()
         self._inode = os.fstat(end.fileno()).st_ino
+        self.silent = False
+        """The line ended for whoever waited at this end, because nothing came in the time that its socket has."""
 
     def fileno(self) -> int:
         """For ``selectors``."""
@@ -109,7 +111,8 @@ class Wire:
     def _read(self) -> bool:
         try:
             came = self._came()
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
+            self.silent = isinstance(error, TimeoutError)
             return False
         self._buffer += came
         return bool(came)

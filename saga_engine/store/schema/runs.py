@@ -68,6 +68,8 @@ runs = sa.Table(
     sa.Column("paused_reason", sa.Text),
     sa.Column("cancelling", sa.Boolean, nullable=False),
     sa.Column("rollback_to", sa.Text, nullable=False),
+    # The position in saga_undo at which a rollback to a state stops; 0 is the bottom.
+    sa.Column("rollback_floor", sa.Integer, nullable=False, server_default="0"),
     # When the current state was entered.
     sa.Column("entered_at", Moment, nullable=False),
     sa.Column("updated_at", Moment, nullable=False),

@@ -1,5 +1,7 @@
 """What a run leaves behind: results, undo stack, touched targets, events, approvals, and the journal of it all."""
 
+from typing import Final
+
 import sqlalchemy as sa
 
 from saga_engine.store.schema.base import Moment, Name, metadata, numbered, one_of, run
@@ -27,12 +29,13 @@ undo = sa.Table(
     "saga_undo",
     metadata,
     numbered(),
-    # From 1, in order of start; the next rollback undoes the highest first.
+    # From 1, in order of start; the next rollback undoes the highest first. A step that has no row, but an open task,
+    # is an entry that was started.
     sa.Column("position", sa.Integer, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("visit", sa.Integer, nullable=False),
-    # The step's task, its name without the run's id: with it, it is the key of its effects.
-    sa.Column("task", sa.Text, nullable=False),
+    # How the name of the step's task goes on behind the run's id: the whole is the key of its effects.
+    sa.Column("suffix", sa.Text, nullable=False),
     sa.Column("revision", sa.Integer, nullable=False),
     # Decisions.
     sa.Column("status", sa.Text, nullable=False),
@@ -109,6 +112,13 @@ approvals = sa.Table(
         postgresql_where=sa.text("outcome IS NULL"),
     ),
 )
+
+_NOTHING: Final[sa.ColumnElement[str]] = sa.literal_column("''")
+UNDECIDED: Final = sa.func.coalesce(approvals.c.outcome, _NOTHING) == _NOTHING
+"""An open gate of a run: so asked for that the index of all open gates does not fit.
+
+A PostgreSQL session plans a statement once. While there are no gates, to read that whole index costs the same.
+"""
 
 votes = sa.Table(
     "saga_votes",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final, TypeAlias
 
 from saga_engine.testing.check import (
+    rules_causes,
     rules_effects,
     rules_events,
     rules_journal,
@@ -28,11 +29,14 @@ RULES: Final[Mapping[str, Rule]] = {
     "the journal explains what is stored": lambda h, _: rules_journal.explains(h),
     "names are used once": lambda h, _: rules_journal.names(h),
     "moves are ways of the definition": lambda h, _: rules_moves.ways(h),
+    "moves have their cause": lambda h, _: rules_causes.moves(h),
     "budgets hold": lambda h, _: rules_moves.budgets(h),
     "tasks are queued in order": lambda h, _: rules_moves.line(h),
     "what has ended stays": lambda h, _: rules_moves.over(h),
     "undos are the reverse of the starts": lambda h, _: rules_undo.order(h),
+    "a rollback goes as far back as was asked": lambda h, _: rules_undo.stops(h),
     "undo entries change once": lambda h, _: rules_undo.entries(h),
+    "undo entries have their cause": lambda h, _: rules_causes.undos(h),
     "nothing goes back past a pivot": lambda h, _: rules_undo.pivots(h),
     "what was rolled back is undone": lambda h, _: rules_undo.ends(h),
     "results are of what stands": lambda h, _: rules_undo.results(h),
@@ -54,7 +58,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "an ended run waits for nothing": lambda h, _: rules_open.ended(h),
     "tasks are held by the living": lambda h, world: rules_open.held(h, quiet=world.quiet),
     "touched targets are known": lambda h, world: rules_effects.touched(h, world.ledgers),
-    "effects once, or undone": lambda h, world: rules_effects.entries(h, world.ledgers),
+    "effects once, or undone": rules_effects.entries,
     "no write by an older attempt": lambda h, world: rules_effects.tokens(h, world.ledgers),
     "business rows are the model's": rules_effects.business,
 }

@@ -29,16 +29,36 @@ def touched(history: History, ledgers: Mapping[str, Books]) -> Iterator[str]:
                 yield f"{connection} has the part {part.part!r} of {part.task} and no head for it"
 
 
-def entries(history: History, ledgers: Mapping[str, Books]) -> Iterator[str]:
+def entries(history: History, world: World) -> Iterator[str]:
     """The undo stack and the ledgers tell the same: what stands has its effects, what is undone has none."""
     people = _by_people(history)
+    done = _succeeded(history)
     for entry in history.evidence.run.undo:
-        for connection, books in ledgers.items():
-            head = next((head for head in books.heads if head.task == entry.task), None)
+        if entry.position in people:
+            continue
+        told = f"{entry.state} (visit {entry.visit}, {entry.task}) is {entry.status}; in"
+        for connection, books in world.ledgers.items():
+            head = _head(books, entry)
             parts = [part for part in books.parts if part.task == entry.task]
-            told = f"{entry.state} (visit {entry.visit}, {entry.task}) is {entry.status}; in {connection}"
-            if entry.position not in people:
-                yield from (f"{told} {wrong}" for wrong in _entry(history, entry, head, parts))
+            yield from (f"{told} {connection} {wrong}" for wrong in _entry(history, entry, head, parts))
+        if not (world.pruned and history.evidence.run.ended):
+            where = _lost(history, entry, world.ledgers, done=entry.task in done)
+            yield from (f"{told} {connection} nothing is known of it" for connection in where)
+
+
+def _lost(history: History, entry: UndoEntry, ledgers: Mapping[str, Books], *, done: bool) -> list[str]:
+    """The targets that know nothing of a step that has been there. No head is deleted while its run lives.
+
+    An undo closes the heads of every target that the step may have used, before anything else. Forward, a target is
+    noted before its head is written, and the attempt may die between the two: so one of them will do.
+    """
+    touched = history.evidence.touched.get(entry.task, {})
+    without = [name for name in touched if name in ledgers and _head(ledgers[name], entry) is None]
+    run = history.chart.run_of(entry.state)
+    if entry.status == "undone":
+        return without if run.undo is not None else []
+    stands = done and entry.status in ("done", "sealed") and run.promise == "effect"
+    return without if stands and len(without) == len(touched) else []
 
 
 def _entry(history: History, entry: UndoEntry, head: Head | None, parts: list[PartRow]) -> Iterator[str]:
@@ -65,13 +85,40 @@ def _entry(history: History, entry: UndoEntry, head: Head | None, parts: list[Pa
         yield "parts are in doubt: their work committed by itself"
 
 
-def tokens(history: History, ledgers: Mapping[str, Books]) -> Iterator[str]:
-    """No write by an older attempt: in the order of their starts the parts' attempts never go back."""
-    done = {
+def _head(books: Books, entry: UndoEntry) -> Head | None:
+    return next((head for head in books.heads if head.task == entry.task), None)
+
+
+def _succeeded(history: History) -> set[str]:
+    """The tasks that came back with a result that was wanted, as did all their attempts before.
+
+    What an attempt has touched that died before it used it, a later one may have no use for.
+    """
+    came_back: Counter[str] = Counter()
+    found = set()
+    for turn in history.turns:
+        event = turn.event
+        if isinstance(event, e.ActionFailed | e.ActionSucceeded):
+            came_back[event.task] += 1
+            task = turn.before.task(event.task)
+            wanted = isinstance(event, e.ActionSucceeded) and task is not None and not task.ending
+            if wanted and came_back[event.task] == event.attempt:
+                found.add(event.task)
+    return found
+
+
+def _reported(history: History) -> dict[str, int]:
+    """The tasks whose result the store has taken, and from which attempt."""
+    return {
         turn.event.task: turn.event.attempt
         for turn in history.turns
         if isinstance(turn.event, e.ActionSucceeded) and turn.after.task(turn.event.task) is None
     }
+
+
+def tokens(history: History, ledgers: Mapping[str, Books]) -> Iterator[str]:
+    """No write by an older attempt: in the order of their starts the parts' attempts never go back."""
+    done = _reported(history)
     for connection, books in ledgers.items():
         for head in _of_run(history, books.heads):
             order = [part.token for part in books.parts if part.task == head.task]

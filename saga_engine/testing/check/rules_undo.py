@@ -53,6 +53,19 @@ def _later(turn: Turn, run: Snapshot, position: int) -> Iterator[str]:
         yield f"line {turn.number} undoes entry {position} before {', '.join(later)}, started later"
 
 
+def stops(history: History) -> Iterator[str]:
+    """A rollback to a state undoes all from that visit of it on which was in effect last when it began."""
+    floor = 0
+    for turn, command, run in history.steps():
+        if isinstance(command, c.BeginRollback):
+            at = [entry.position for entry in run.undo if entry.state == command.to and entry.status in LEFT]
+            floor = max(at, default=floor)
+        elif isinstance(command, c.ForgetResults):
+            left = [entry.state for entry in run.undo if entry.position >= floor and entry.status in LEFT]
+            if left:
+                yield f"line {turn.number} goes forward from {run.rollback_to} with {', '.join(left)} still in effect"
+
+
 def entries(history: History) -> Iterator[str]:
     """An entry is done, undone, skipped, dropped or sealed once, and what is sealed stays."""
     for turn, command, run in history.steps():

@@ -52,6 +52,8 @@ class World:
     *ledgers* by the name of the connection; *business* are the rows that the steps of a run have written, in any form
     that *model* gives too. *quiet*: the faults have stopped long enough ago that nothing may be held by the dead.
     *steady*: the store's clock was never set back; where it was, nothing can be said of what came too early.
+    *pruned*: the rows of ended runs may have been taken out of the ledgers (``saga prune --ledgers``); where they may,
+    nothing is said of what an ended run has none of.
     """
 
     stories: Mapping[str, Story]
@@ -62,6 +64,7 @@ class World:
     budget: Budget = BUDGET
     quiet: bool = False
     steady: bool = True
+    pruned: bool = False
 
 
 @dataclass(frozen=True, slots=True)

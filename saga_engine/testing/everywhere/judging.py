@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from saga_engine.domain.chart import Chart
 from saga_engine.domain.definition.table import Run
+from saga_engine.testing.everywhere.naming import Unnamed
 from saga_engine.testing.everywhere.tables import Table
 
 SHOWN_CHARACTERS: Final = 60
@@ -34,6 +35,7 @@ BREAKS: Final = {
     "reads_only": "{state} does not only read",
     "undo": "the undo of {state} does not bear being run twice",
     "notice": "the notice of {state} does not bear being sent twice",
+    "alone": "a run that nobody has killed does not end as those before it",
     "": "{state} does not bear a crash",
 }
 IN_DOUBT: Final = "W23"
@@ -52,6 +54,8 @@ class End:
     """Of the ledgers."""
     tables: Mapping[str, Table]
     """``connection.table``."""
+    notices: list[str] = field(default_factory=list)
+    """Those that are left of an ended run, each with why: it has failed, or is parked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +65,13 @@ class Yardstick:
     end: End
     ignored_results: frozenset[str]
     ignored_columns: Mapping[str, frozenset[str]]
+    unnamed: Unnamed
+    """The tables that two such runs call differently."""
+    ignores_parts: bool = False
 
     @classmethod
     def of(cls, one: End, other: End) -> Yardstick:
-        """What *one* and *other* differ in is by chance, or by the clock: it is not compared."""
+        """What *one* and *other* differ in is by chance, by the clock or by the run's name: it is not compared."""
         results = {state for state in one.results if one.results[state] != other.results.get(state)}
         columns = {
             name: frozenset(
@@ -73,32 +80,44 @@ class Yardstick:
             for name, table in one.tables.items()
             if name in other.tables and table.columns == other.tables[name].columns
         }
-        return cls(one, frozenset(results), {name: found for name, found in columns.items() if found})
+        return cls(
+            end=one,
+            ignored_results=frozenset(results),
+            ignored_columns={name: found for name, found in columns.items() if found},
+            unnamed=Unnamed.of(one.tables, other.tables),
+            ignores_parts=one.parts != other.parts,
+        )
 
     @property
     def not_compared(self) -> tuple[str, ...]:
         """What was left out, for people."""
         columns = [f"{table}.{column}" for table, found in self.ignored_columns.items() for column in sorted(found)]
-        return (*(f"the result of {state}" for state in sorted(self.ignored_results)), *sorted(columns))
+        parts = ("the parts of the ledgers",) if self.ignores_parts else ()
+        results = (f"the result of {state}" for state in sorted(self.ignored_results))
+        return (*results, *parts, *sorted(columns), *self.unnamed.not_compared)
 
     def differences(self, found: End) -> Iterator[str]:
         """What *found* has otherwise, as ends of a sentence that begins with when it was killed."""
         if (found.state, found.status) != (self.end.state, self.end.status):
             yield f"the run ended {found.status} in {found.state}, not {self.end.status} in {self.end.state}"
-        for name in sorted({*self.end.tables, *found.tables}):
+        for name in sorted(self.unnamed.common):
             yield from self._of_table(name, found)
+        yield from self.unnamed.differences(found.tables)
         for state in sorted({*self.end.results, *found.results} - self.ignored_results):
             if self.end.results.get(state) != found.results.get(state):
                 was, now = (_brief(end.results.get(state)) for end in (self.end, found))
                 yield f"the result of {state} was {now}, not {was}"
-        if found.parts != self.end.parts:
+        if found.parts != self.end.parts and not self.ignores_parts:
             now, was = (", ".join(parts) or "nothing" for parts in (found.parts, self.end.parts))
             yield f"the ledger holds {now}, not {was}"
+        if found.notices != self.end.notices:
+            now, was = (", ".join(notices) or "nothing" for notices in (found.notices, self.end.notices))
+            yield f"left undone was {now}, not {was}"
 
     def _of_table(self, name: str, found: End) -> Iterator[str]:
-        ours, theirs = self.end.tables.get(name), found.tables.get(name)
-        if ours is None or theirs is None:
-            yield f"the table {name} was {'left behind' if ours is None else 'gone'}"
+        ours, theirs = self.end.tables[name], found.tables.get(name)
+        if theirs is None:
+            yield f"the table {name} was gone"
             return
         ignored = self.ignored_columns.get(name, frozenset())
         was, now = ours.without(ignored).rows, theirs.without(ignored).rows

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import signal
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -9,18 +11,19 @@ from random import Random
 from typing import Final
 
 from saga_engine.domain.definition.values import Frozen
-from saga_engine.errors import CleanRunFailed
+from saga_engine.errors import BadInput, CleanRunFailed
 from saga_engine.runtime.isolation.servers import prefork
-from saga_engine.testing.everywhere import judging, playing, tables
+from saga_engine.testing.everywhere import choosing, judging, playing, tables
 from saga_engine.testing.everywhere.judging import ASK_A_PERSON, IN_DOUBT, End, Yardstick
 from saga_engine.testing.everywhere.scene import Scene
 from saga_engine.testing.kills import hits
-from saga_engine.testing.kills.forks import Ending, Tell, fork
+from saga_engine.testing.kills.forks import LIFE_SECONDS, Ending, Tell, fork
 from saga_engine.testing.kills.hits import Hit
 
 LOG_SHOWN_CHARACTERS: Final = 2_000
-OF_USER: Final = ("runtime.action.", "user.", "ledger.part.", "ledger.undo.part.")
-"""Failpoints around the user's own code: each hit of them comes before a sample of the others."""
+NEAR_MAX: Final = 3
+"""So many names that look like a misspelt one are shown."""
+ALIKE: Final = 0.3
 
 
 class Broken(Frozen):
@@ -48,9 +51,17 @@ class Tested(Frozen):
     failpoints: int
     hits: int
     """How many hits a clean run has."""
+    tried: int
+    """At how many of them a run was to be killed: all, or a sample."""
+    missed: int
+    """How many of those a run did not come to again; it ended as those that were left alone."""
     parked: int
     """Runs that rightly asked a person what a step has done."""
+    compared: tuple[str, ...]
+    """The connections whose ledgers were compared; their tables too, but for what was *not_compared*."""
     not_compared: tuple[str, ...]
+    on_threads: tuple[str, ...]
+    """States that ask for a process of their own, and had none here."""
     broken: tuple[Broken, ...]
     """One for each step and kind of fault, the first that was found."""
 
@@ -60,30 +71,38 @@ def test(
 ) -> Tested:
     """Kill runs of the scene's saga at up to *kills* hits, or at *at* alone. *progress* hears how many of how many.
 
-    To be called in a process without threads, in which no store and no target is open.
+    To be called in a process without threads, in which no store and no target is open. ``BadInput`` for a place *at*
+    to which no run comes.
     """
     killing = _Killing(scene, folder / "processes.log")
     names = killing.clean()
     found = hits.numbered(names)
-    chosen = [at] if at is not None else _chosen(found, Random(seed))[:kills]  # noqa: S311  no secret
+    if at is not None and at.name not in names:
+        raise BadInput(_unknown(at, names))
+    chosen = [at] if at is not None else choosing.chosen(found, kills, Random(seed))  # noqa: S311  no secret
     for number, hit in enumerate(chosen):
         progress(number, len(chosen))
         killing.kill(hit)
-    return killing.tested(seed, len(found))
+    tested = killing.tested(seed, len(found))
+    if at is not None and tested.missed:
+        raise BadInput(
+            f"the run ended before it came to {at}; an undisturbed one is there {names.count(at.name)} times"
+        )
+    return tested
 
 
-def _chosen(found: Sequence[Hit], chance: Random) -> list[Hit]:
-    """Every hit around the user's code, in order; then one of each other failpoint; then the rest."""
-    of_user = [hit for hit in found if hit.name.startswith(OF_USER)]
-    return of_user + [hit for hit in hits.singles(found, chance) if hit not in set(of_user)]
+def _unknown(at: Hit, names: Sequence[str]) -> str:
+    known = sorted(set(names))
+    near = difflib.get_close_matches(at.name, known, NEAR_MAX, ALIKE) or known
+    return f"no undisturbed run comes to {at.name}; near it are {', '.join(near)}"
 
 
 class _Killing:
     def __init__(self, scene: Scene, log: Path) -> None:
         self._scene, self._log = scene, log
         self._number = 0
+        self._tried = self._missed = self._parked = 0
         self._killed: list[Hit] = []
-        self._parked = 0
         self._broken: dict[tuple[str, str, str], Broken] = {}
 
     def clean(self) -> list[str]:
@@ -100,15 +119,20 @@ class _Killing:
             if not isinstance(end, End):
                 raise self._failed(end["reason"])
             ends.append(end)
+        one, other = ends
+        if (one.state, one.status) != (other.state, other.status):
+            raise self._failed(f"one ends {one.status} in {one.state}, the next {other.status} in {other.state}")
         self._yardstick = Yardstick.of(*ends)
         return names
 
     def kill(self, hit: Hit) -> None:
         """One trial."""
+        self._tried += 1
         key = self._key()
         victim = self._play(key, hit)
         if not victim.killed:
-            return  # a run that is quicker than the clean one has fewer hits
+            self._survived(hit, victim)
+            return
         self._killed.append(hit)
         statement = next((line["statement"] for line in reversed(victim.said) if "statement" in line), "")
         ending = self._play(key, None, restore=False)
@@ -124,7 +148,22 @@ class _Killing:
         else:
             what = (f"the run stays in {end['state']}: {end['reason']}",)
         if what:
-            self._note(hit, where["state"], promise, judging.place(hit.name, statement), what)
+            self._note(hit, where["state"], promise, f"killed {judging.place(hit.name, statement)}", what)
+
+    def _survived(self, hit: Hit, victim: Ending) -> None:
+        """Judge who was not killed: a run that is quicker than the clean one has fewer hits, and ends like it.
+
+        One whose process broke, or hung, or that ends otherwise has not been tested there, and was disturbed by nobody.
+        """
+        end = self._end(victim) if victim.code == 0 else self._broke(victim)
+        if isinstance(end, End):
+            state, what = end.state, tuple(self._yardstick.differences(end))
+        else:
+            state, what = end["state"], (f"the run stays in {end['state']}: {end['reason']}",)
+        if what:
+            self._note(hit, state, "alone", f"it did not come to {hit}", what)
+        else:
+            self._missed += 1
 
     def tested(self, seed: str, clean_hits: int) -> Tested:
         """What came of it all."""
@@ -139,13 +178,17 @@ class _Killing:
             kills=len(self._killed),
             failpoints=len({hit.name for hit in self._killed}),
             hits=clean_hits,
+            tried=self._tried,
+            missed=self._missed,
             parked=self._parked,
+            compared=tuple(sorted(self._scene.settings.connections)),
             not_compared=(*servers, *self._yardstick.not_compared),
+            on_threads=self._scene.on_threads,
             broken=tuple(self._broken.values()),
         )
 
     def _note(self, hit: Hit, state: str, promise: str, killed: str, what: tuple[str, ...]) -> None:
-        text = f"{judging.BREAKS[promise].format(state=state)}: killed {killed}, {'; '.join(what)}"
+        text = f"{judging.BREAKS[promise].format(state=state)}: {killed}, {'; '.join(what)}"
         broken = Broken(state=state, promise=promise, killed=killed, what=what, text=text, at=str(hit))
         self._broken.setdefault((state, promise, " ".join(what)), broken)
 
@@ -164,12 +207,18 @@ class _Killing:
                 for table, content in tables.content(database.here).items()
             }
             return End(**said["end"], tables=contents)
-        stuck: dict[str, str] = said.get("stuck") or {"state": "?", "code": "", "reason": self._said(ending)}
+        stuck: dict[str, str] = said.get("stuck") or self._broke(ending)
         return stuck
+
+    def _broke(self, ending: Ending) -> dict[str, str]:
+        """What a process leaves that has not said how its run ended."""
+        return {"state": "?", "code": "", "reason": self._said(ending)}
 
     def _said(self, ending: Ending) -> str:
         told = self._log.read_text(errors="replace") if self._log.exists() else ""
-        return f"a process ended with {ending.code}\n{told[-LOG_SHOWN_CHARACTERS:]}".rstrip()
+        hung = ending.code == -signal.SIGALRM
+        how = f"hung, and was ended after {LIFE_SECONDS} s" if hung else f"ended with {ending.code}"
+        return f"a process {how}\n{told[-LOG_SHOWN_CHARACTERS:]}".rstrip()
 
     def _failed(self, reason: str) -> CleanRunFailed:
         return CleanRunFailed(saga=self._scene.chart.name, reason=reason)

@@ -17,7 +17,7 @@ from saga_engine.errors import SettingsError
 from saga_engine.ledger.database import NAME
 from saga_engine.ledger.schema import parts
 from saga_engine.runtime import engine as runtime
-from saga_engine.runtime.views import RunView
+from saga_engine.runtime.views import RunView, TaskView
 from saga_engine.store import inspect
 from saga_engine.testing.everywhere.scene import PEOPLE, STARTER, Scene
 from saga_engine.testing.everywhere.tables import LEDGER
@@ -59,21 +59,35 @@ def play(scene: Scene, key: str, points: failpoints.Hook | str, tell: Tell) -> N
 def _to_its_end(scene: Scene, engine: runtime.Engine, key: str) -> RunView:
     run = engine.start(scene.chart.name, scene.input, key=key, actor=STARTER)
     until = time.monotonic() + WAIT_SECONDS_MAX
-    while not run.ended:
+    while not _is_at_rest(run):
         parked = next((task for task in run.tasks if task.parked), None)
-        if parked is not None:
+        if parked is not None and not run.ended:
             raise Stuck(run, f"{parked.parked} {parked.error}".strip(), (parked.parked or "")[:3])
         if mistake := _mistake(run):
             raise Stuck(run, mistake)
         if time.monotonic() > until:
             errors = "; ".join(task.error for task in run.tasks if task.error)
             raise Stuck(run, f"it has not ended within {WAIT_SECONDS_MAX:.0f} s: {errors or run.waiting_on}")
-        _people_act(scene, engine, run)
+        if not run.ended:
+            _people_act(scene, engine, run)
         _work(engine, scene.chart.saga.queue, run.id, until)
         before, run = run, engine.get(run.id)
         if run.revision == before.revision:
             time.sleep(LOOK_SECONDS)
     return run
+
+
+def _is_at_rest(run: RunView) -> bool:
+    """It has ended, and the notices of its end are given, too, or have failed of themselves.
+
+    One whose process was killed is due again, or still leased to the dead: whoever goes on with the run gives it.
+    One that fails is tried again for minutes, and tells nothing new.
+    """
+    return run.ended and not any(task.leased_by or _waits_for_a_worker(task) for task in run.tasks)
+
+
+def _waits_for_a_worker(task: TaskView) -> bool:
+    return task.due_at is not None and task.failures == 0
 
 
 def _mistake(run: RunView) -> str:
@@ -125,7 +139,13 @@ def _where(engine: runtime.Engine, key: str) -> dict[str, str] | None:
 
 
 def _end(run: RunView) -> dict[str, Any]:
-    return {"state": run.state, "status": run.status, "results": json.loads(json.dumps(run.results, default=str))}
+    return {
+        "state": run.state,
+        "status": run.status,
+        "results": json.loads(json.dumps(run.results, default=str)),
+        # Without what they say: that may be a time, or an address.
+        "notices": sorted(f"{task.kind} of {task.state}: {task.parked or 'it fails'}" for task in run.tasks),
+    }
 
 
 def _parts(engine: runtime.Engine, run: str) -> list[str]:

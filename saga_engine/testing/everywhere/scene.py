@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +13,8 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from saga_engine.domain.chart import Chart
-from saga_engine.domain.definition.table import Gate
+from saga_engine.domain.definition.saga import Saga
+from saga_engine.domain.definition.table import Gate, Row, Run
 from saga_engine.errors import SettingsError
 from saga_engine.runtime.engine import Engine
 from saga_engine.runtime.registry import Registry
@@ -28,7 +30,7 @@ POLL_SECONDS: Final = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """A SQLite database that runs may write to: a copy, and how it was before the first run."""
+    """A SQLite database that runs write to, a copy or the store; and how it was before the first run."""
 
     here: Path
     before: Path
@@ -51,6 +53,10 @@ class Scene:
     """By connection. Other connections lead to servers, whose tables are not compared."""
     left_out: tuple[str, ...]
     """Connections of the user's settings that lead to servers, or nowhere: nothing is run there unless asked for."""
+    store: Database
+    """The scratch store."""
+    on_threads: tuple[str, ...] = ()
+    """States that ask for a process of their own."""
 
     def open(self, *, create: bool = False) -> Engine:
         """Open the scratch store."""
@@ -63,13 +69,16 @@ class Scene:
                 engine.targets.make_ledger(name)
 
     def keep(self) -> None:
-        """Remember the databases as they are now."""
-        for database in self.databases.values():
+        """Remember store and databases as they are now."""
+        for database in (self.store, *self.databases.values()):
             tables.copy(database.here, database.before)
 
     def restore(self) -> None:
-        """Make the databases as they were."""
-        for database in self.databases.values():
+        """Make store and databases as they were: what one run has left undone is not for the next one's worker.
+
+        No process may have them open.
+        """
+        for database in (self.store, *self.databases.values()):
             database.restore()
 
 
@@ -85,6 +94,8 @@ def scene(  # noqa: PLR0917  what a scene is made of
     """Set a scene in the empty *folder*. *connections* are used beside, and instead of, those of the user's settings.
 
     SQLite files are copied. A server of the settings is left out: it may be the real one; of *connections* it is used.
+    Steps that ask for a process of their own are run on threads: a failpoint in another process is neither counted nor
+    the place where the process that is watched dies.
     """
     urls: dict[str, str] = {}
     databases: dict[str, Database] = {}
@@ -98,14 +109,36 @@ def scene(  # noqa: PLR0917  what a scene is made of
             if databases[name] is database:
                 tables.copy(file, database.here)
             urls[name] = f"sqlite:///{databases[name].here}"
+    store = Database(folder / "saga.db", folder / "saga_before.db")
     settings = Settings(
-        store=f"sqlite:///{folder / 'saga.db'}",
+        store=f"sqlite:///{store.here}",
         connections=urls,
         roles=dict.fromkeys(_roles(chart), PEOPLE),
         exports=Exports(dir=folder / "exports"),
         limits=user.limits.model_copy(update={"poll_seconds": POLL_SECONDS}),
     )
-    return Scene(chart, registry, given, events, settings, databases, tuple(sorted({*user.connections} - {*urls})))
+    apart = tuple(name for name, row in chart.rows.items() if _on_a_thread(row) is not row)
+    if apart:
+        registry = Registry([_on_threads(chart.saga)])
+        (chart,) = registry
+    left_out = tuple(sorted({*user.connections} - {*urls}))
+    return Scene(chart, registry, given, events, settings, databases, left_out, store, apart)
+
+
+def _on_threads(saga: Saga[Any, Any]) -> Saga[Any, Any]:
+    """The same saga, but that it asks for no process."""
+    made = copy.copy(saga)
+    made.rows = {state: _on_a_thread(row) for state, row in saga.rows.items()}
+    return made
+
+
+def _on_a_thread(row: Row) -> Row:
+    """The row itself, where it asks for no process anyway."""
+    match row.activity:
+        case Run(isolation="process") as run:
+            return replace(row, activity=replace(run, isolation="thread"))
+        case _:
+            return row
 
 
 def _files(user: Settings) -> dict[str, str]:

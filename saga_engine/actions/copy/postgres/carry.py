@@ -3,19 +3,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection
 
-from saga_engine.actions.copy.names import TableName, derived
+from saga_engine.actions.copy.names import derived
 from saga_engine.actions.copy.plan import Plan
 from saga_engine.actions.copy.postgres import sql
 
-# Unique and exclusion constraints bring an index, whose name is unique in the schema; foreign keys do not.
+# Unique and exclusion constraints bring an index, whose name is unique in the schema; foreign keys do not. Those to
+# other tables wait for the swap (references.py).
 _CONSTRAINTS: Final = """
-SELECT conname AS name, contype AS kind, pg_get_constraintdef(oid) AS definition, confrelid = conrelid AS to_itself,
-       conrelid::regclass::text AS spelled
-  FROM pg_constraint WHERE conrelid = %s::regclass AND contype IN ('u', 'x', 'f') ORDER BY contype DESC, conname"""
+SELECT conname AS name, contype AS kind, pg_get_constraintdef(oid) AS definition, conrelid::regclass::text AS spelled
+  FROM pg_constraint
+ WHERE conrelid = %s::regclass AND (contype IN ('u', 'x') OR contype = 'f' AND confrelid = conrelid)
+ ORDER BY contype DESC, conname"""
 # The definition is what follows "ON table", in the server's own words.
 _INDEXES: Final = """
 SELECT c.relname AS name, i.indisunique AS is_unique, substr(pg_get_indexdef(i.indexrelid), 1 + length(
@@ -33,7 +35,9 @@ _PROPERTIES: Final = (
          FROM n JOIN pg_class c ON c.oid = n.new, aclexplode(c.relacl) AS g""",
     f"""SELECT format('GRANT %%s ON %%s TO %%s%%s', g.privilege_type, n.staging, {_GRANTEE},
                      CASE WHEN g.is_grantable THEN ' WITH GRANT OPTION' END)
-         FROM n JOIN pg_class c ON c.oid = n.old, aclexplode(c.relacl) AS g""",
+         FROM n JOIN pg_class c ON c.oid = n.old JOIN pg_class s ON s.oid = n.new,
+              aclexplode(CASE WHEN s.relacl IS NULL THEN c.relacl
+                              ELSE coalesce(c.relacl, acldefault('r', c.relowner)) END) AS g""",
     """SELECT format('COMMENT ON TABLE %%s IS %%L', n.staging, d.text)
          FROM n, LATERAL (SELECT obj_description(n.old, 'pg_class') AS text) AS d WHERE d.text IS NOT NULL""",
     """SELECT format('ALTER TABLE %%s SET (%%s)', n.staging, array_to_string(c.reloptions, ', '))
@@ -46,15 +50,10 @@ _PROPERTIES: Final = (
         WHERE a.attnum > 0 AND NOT a.attisdropped AND option LIKE 'n\\_distinct%%'""",
 )
 """Owner, rights, comment, options, what the planner is told of columns; the rights
-that default privileges have given the new table go first."""
+that default privileges have given the new table go first, its owner's own among them. A table on which nobody has
+granted anything has no list of rights, and means those of its owner."""
 _NAMES: Final = """
 WITH n AS (SELECT %(staging)s::text AS staging, %(staging)s::regclass AS new, %(target)s::regclass AS old) """
-# An identity column has a sequence of its own; a serial one shares that of the old table until the swap.
-_SEQUENCES: Final = """
-SELECT quote_ident(a.attname) AS column, a.attidentity <> '' AS is_identity, s.name, c.relname AS bare
-  FROM pg_attribute a, LATERAL (SELECT pg_get_serial_sequence(%(table)s, a.attname) AS name) AS s
-  JOIN pg_class c ON c.oid = s.name::regclass
- WHERE a.attrelid = %(table)s::regclass AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"""
 
 
 def constraints_and_indexes(db: Connection, plan: Plan) -> list[str]:
@@ -65,9 +64,9 @@ def constraints_and_indexes(db: Connection, plan: Plan) -> list[str]:
     target, staging = sql.written(plan.target), sql.written(plan.staging)
     statements = []
     for row in db.exec_driver_sql(_CONSTRAINTS, (target,)):
-        name = row.name if row.kind == "f" else beside(row.name, plan)
-        definition = row.definition
-        if row.to_itself:
+        name, definition = beside(row.name, plan), row.definition
+        if row.kind == "f":
+            name = row.name
             definition = definition.replace(f" REFERENCES {row.spelled}(", f" REFERENCES {staging}(", 1)
         statements.append(f"ALTER TABLE {staging} ADD CONSTRAINT {sql.name(name)} {definition}")
     for row in db.exec_driver_sql(_INDEXES, (target,)):
@@ -81,11 +80,6 @@ def properties(db: Connection, plan: Plan) -> list[str]:
     """Statements that give the staging table the owner, rights, comment, options and planner's hints of the target."""
     values = {"target": sql.written(plan.target), "staging": sql.written(plan.staging)}
     return [row for query in _PROPERTIES for row in db.exec_driver_sql(_NAMES + query, values).scalars()]
-
-
-def sequences(db: Connection, table: TableName) -> list[Any]:
-    """The sequences that columns of *table* own: the ``column``, and the ``name`` with its schema, both quoted."""
-    return list(db.exec_driver_sql(_SEQUENCES, {"table": sql.written(table)}))
 
 
 def beside(name: str, plan: Plan) -> str:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from saga_engine.actions.copy.catalog import Column, Index, Table
 from saga_engine.actions.copy.names import TableName
-from saga_engine.actions.copy.postgres import sql
+from saga_engine.actions.copy.postgres import sequences, sql
 from saga_engine.errors import CannotMove
 
 KINDS: Final = {
@@ -29,24 +29,32 @@ SELECT coalesce(to_jsonb(d) ->> 'datlocprovider', 'c') = 'c' AND d.datcollate IN
 _COLUMNS: Final = """
 SELECT a.attname AS name, pg_catalog.format_type(a.atttypid, a.atttypmod) AS type, NOT a.attnotnull AS nullable,
        a.attgenerated <> '' AS computed, a.attidentity <> '' AS is_identity, a.atthasdef AS has_default,
+       a.attcollation <> 0 AS collates,
+       CASE WHEN a.attcollation <> t.typcollation THEN format('%%I.%%I', m.nspname, l.collname) END AS collation,
        CASE WHEN a.attcollation = 0 THEN true
             WHEN l.collname <> 'default' THEN l.collname IN ('C', 'POSIX')
             ELSE ({own}) END AS is_binary
-  FROM pg_catalog.pg_attribute a LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation
+  FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+  LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation
+  LEFT JOIN pg_catalog.pg_namespace m ON m.oid = l.collnamespace
  WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum""".replace("{own}", _OWN_COLLATION)
 _KEY: Final = """
 SELECT a.attname
   FROM pg_catalog.pg_index i, unnest(i.indkey[0:i.indnkeyatts - 1]) WITH ORDINALITY AS k(attnum, position)
   JOIN pg_catalog.pg_attribute a ON a.attnum = k.attnum
  WHERE i.indrelid = %s AND i.indisprimary AND a.attrelid = i.indrelid ORDER BY k.position"""
-# Plain: a b-tree over columns as they are, nothing included, no condition, the default order and operators.
+# Plain: a b-tree over columns as they are, nothing included, no condition, the default order and operators, and the
+# collation that a column of the type has by itself.
 _INDEXES: Final = """
 SELECT c.relname AS name, i.indisunique AS is_unique,
        m.amname = 'btree' AND i.indpred IS NULL AND i.indexprs IS NULL AND i.indnatts = i.indnkeyatts
          AND NOT coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false)
          AND NOT EXISTS (SELECT FROM unnest(i.indoption) AS o WHERE o <> 0)
          AND NOT EXISTS (SELECT FROM unnest(i.indclass) AS u JOIN pg_catalog.pg_opclass p ON p.oid = u
-                          WHERE NOT p.opcdefault) AS plain,
+                          WHERE NOT p.opcdefault)
+         AND NOT EXISTS (SELECT FROM unnest(i.indkey, i.indcollation) AS k(attnum, used)
+                           JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+                           JOIN pg_catalog.pg_type t ON t.oid = a.atttypid WHERE k.used <> t.typcollation) AS plain,
        ARRAY(SELECT a.attname::text FROM unnest(i.indkey) WITH ORDINALITY AS k(attnum, position)
                JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
               ORDER BY k.position) AS columns
@@ -56,6 +64,14 @@ SELECT c.relname AS name, i.indisunique AS is_unique,
 _CONSTRAINTS: Final = """
 SELECT CASE contype WHEN 'f' THEN 'the foreign key ' WHEN 'c' THEN 'the check ' ELSE 'the exclusion constraint ' END
        || conname FROM pg_catalog.pg_constraint WHERE conrelid = %s AND contype IN ('f', 'c', 'x') ORDER BY conname"""
+_ROW_SECURITY: Final = """
+SELECT what FROM (SELECT 1, 'its row-level security' FROM pg_catalog.pg_class WHERE oid = %(table)s AND relrowsecurity
+ UNION ALL SELECT 2, 'the policy ' || polname FROM pg_catalog.pg_policy WHERE polrelid = %(table)s) AS w(place, what)
+ ORDER BY place, what"""
+_GIVEN_UP: Final = """
+SELECT 'the foreign key ' || conname || ': it would hold up deletes in the table that it refers to'
+  FROM pg_catalog.pg_constraint
+ WHERE conrelid = %s AND contype = 'f' AND confrelid <> conrelid AND conparentid = 0 ORDER BY conname"""
 _TRIGGERS: Final = """
 SELECT 'the trigger ' || tgname FROM pg_catalog.pg_trigger WHERE tgrelid = %s AND NOT tgisinternal ORDER BY tgname"""
 _IDENTITY: Final = """
@@ -97,7 +113,15 @@ def describe(db: Connection, table: TableName) -> Table | None:
     return Table(
         name=table,
         columns=tuple(
-            Column(c.name, c.type, c.nullable, c.computed, c.is_binary, c.nullable or c.is_identity or c.has_default)
+            Column(
+                name=c.name,
+                type=c.type,
+                nullable=c.nullable,
+                computed=c.computed,
+                binary=c.is_binary,
+                filled=c.nullable or c.is_identity or c.has_default,
+                collates=c.collates,
+            )
             for c in columns
         ),
         key=tuple(db.exec_driver_sql(_KEY, (found.oid,)).scalars()),
@@ -106,9 +130,13 @@ def describe(db: Connection, table: TableName) -> Table | None:
             *(f"the default of {c.name}" for c in columns if c.has_default and not c.computed),
             *(f"the expression that computes {c.name}: it becomes a plain column" for c in columns if c.computed),
             *(f"the identity of {c.name}" for c in columns if c.is_identity),
+            *(f"the collation {c.collation} of {c.name}" for c in columns if c.collation),
             *db.exec_driver_sql(_CONSTRAINTS, (found.oid,)).scalars(),
+            *db.exec_driver_sql(_ROW_SECURITY, {"table": found.oid}).scalars(),
         ),
         triggers=tuple(db.exec_driver_sql(_TRIGGERS, (found.oid,)).scalars()),
+        given_up=tuple(db.exec_driver_sql(_GIVEN_UP, (found.oid,)).scalars()),
+        left_alone=tuple(sequences.left_alone(db, table)),
     )
 
 

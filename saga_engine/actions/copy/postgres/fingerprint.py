@@ -11,7 +11,8 @@ from saga_engine.actions.copy.names import TableName
 from saga_engine.actions.copy.plan import Fingerprint
 from saga_engine.actions.copy.postgres import sql
 
-# Everything that a person could have changed about the table, in a fixed order; its rows and statistics left out.
+# Everything that a person could have changed about the table, in a fixed order; its rows and statistics left out, and
+# the rows that a foreign key has for each partition of the table that it refers to: those come and go.
 _TABLE: Final = """
 SELECT c.oid::text AS oid, c.oid::text || ':' || c.relfilenode::text AS identity, jsonb_build_array(
     c.relkind, c.relpersistence, c.relrowsecurity, c.relforcerowsecurity, c.relreplident, c.reloptions::text,
@@ -22,7 +23,7 @@ SELECT c.oid::text AS oid, c.oid::text || ':' || c.relfilenode::text AS identity
        FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
       WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
     (SELECT jsonb_agg(jsonb_build_array(o.conname, pg_get_constraintdef(o.oid), o.convalidated) ORDER BY o.conname)
-       FROM pg_constraint o WHERE o.conrelid = c.oid),
+       FROM pg_constraint o WHERE o.conrelid = c.oid AND (o.contype <> 'f' OR o.conparentid = 0)),
     (SELECT jsonb_agg(jsonb_build_array(pg_get_indexdef(i.indexrelid), i.indisvalid) ORDER BY i.indexrelid)
        FROM pg_index i WHERE i.indrelid = c.oid),
     (SELECT jsonb_agg(jsonb_build_array(pg_get_triggerdef(t.oid), t.tgenabled) ORDER BY t.tgname)

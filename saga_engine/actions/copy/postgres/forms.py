@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from saga_engine.actions.copy.plan import Carried, Form
-from saga_engine.actions.copy.postgres.types import SORTED_AS_TEXT, TEXTS, parse
+from saga_engine.actions.copy.postgres.types import TEXTS, UNCOLLATED, parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,5 +54,9 @@ def form_of(column: Carried) -> PostgresForm:
 
 
 def is_collated(column: Carried) -> bool:
-    """True where the column sorts as text, by a collation that may differ from the order of bytes."""
-    return parse(column.type).base in SORTED_AS_TEXT and not column.binary
+    """True where the column sorts by a collation that may differ from the order of bytes.
+
+    It goes by the column's collation: domains, arrays of texts and citext sort by one. Plans of older releases call a
+    new column of whatever type not binary, hence the types that never sort by any.
+    """
+    return not column.binary and parse(column.type).base not in UNCOLLATED

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from saga_engine.actions.copy.catalog import Table
 from saga_engine.actions.copy.names import NAME_BYTES_MAX, TableName
-from saga_engine.actions.copy.postgres import sql
+from saga_engine.actions.copy.postgres import references, sequences, sql
 
 SYSTEM: Final = {"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}
 _RIGHTS: Final = """
@@ -88,7 +88,9 @@ def rights_to_replace(db: Connection, target: TableName, existing: Table | None)
     found = [missing] if missing else []
     if existing is not None and not db.exec_driver_sql(_OWNED, (sql.written(target),)).scalar():
         found.append(f"ownership of {target}, which only its owner may rename")
-    return found
+    if existing is None:
+        return found
+    return [*found, *references.missing_rights(db, target), *sequences.missing_rights(db, target)]
 
 
 def refusals(db: Connection, table: Table) -> list[str]:

@@ -94,6 +94,11 @@ class PostgresRows:
         rows, total = db.exec_driver_sql(sql, values).one()
         return Sum(rows, int(total))
 
+    def unkeyed(self, db: Connection) -> int:
+        """See ``dialect.Rows``. The columns of a primary key are NOT NULL here, so there is nothing to read."""
+        del db
+        return 0
+
     def hashes(self, db: Connection, lower: Bound | None, upper: Bound | None) -> dict[Bound, int]:
         """See ``dialect.Rows``."""
         where, values = self._range(lower, upper)

@@ -25,6 +25,7 @@ PREPARE: Final = """SELECT set_config('TimeZone', 'UTC', true), set_config('Date
  set_config('bytea_output', 'hex', true), set_config('standard_conforming_strings', 'on', true),
  set_config('lc_monetary', 'C', true), set_config('client_encoding', 'UTF8', true),
  set_config('row_security', 'off', true)"""
+COMMENT: Final = "-- "
 # Definitions from the catalogue then name every table with its schema, as pg_dump has it.
 QUALIFY: Final = "SELECT set_config('search_path', '', true)"
 
@@ -47,6 +48,19 @@ def name(identifier: str) -> str:
 def run(db: Connection, statement: str) -> None:
     """Run a statement as it is shown, per cent signs and all."""
     db.exec_driver_sql(statement.replace("%", "%%"))
+
+
+def run_all(db: Connection, statements: list[str]) -> list[str]:
+    """Run statements, but for comments, and return them."""
+    for statement in statements:
+        if not statement.startswith(COMMENT):
+            run(db, statement)
+    return statements
+
+
+def comment(text: str) -> str:
+    """A line among statements that says what was not done; it cannot end before its end, whatever names are in it."""
+    return COMMENT + " ".join(text.split())
 
 
 def prepare(db: Connection) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from saga_engine.actions.copy.drift import refuse_drift
 from saga_engine.actions.copy.plan import Plan
-from saga_engine.actions.copy.postgres import carry, catalog, sql
+from saga_engine.actions.copy.postgres import carry, catalog, references, sql
 from saga_engine.actions.copy.postgres.fingerprint import fingerprint
 
 _PRIMARY: Final = """
@@ -45,6 +45,8 @@ def finish_staging(db: Connection, plan: Plan) -> None:
         name = index.name if is_free else carry.beside(index.name, plan)
         sql.run(db, f"CREATE {unique}INDEX {sql.name(name)} ON {staging} ({columns})")
     sql.run(db, f"ANALYZE {staging}")
+    if plan.before.exists:
+        references.refuse_orphans(db, plan, plan.staging, plan.target, references.proved(db, plan.target))
 
 
 def drop_staging(db: Connection, plan: Plan) -> None:

@@ -1,5 +1,4 @@
 """The cut-over in PostgreSQL: the staging table takes the target's name, in one transaction."""
-# ruff: noqa: S608  identifiers are quoted by PostgreSQL itself
 
 from __future__ import annotations
 
@@ -8,10 +7,11 @@ from typing import Final
 from sqlalchemy import Connection
 
 from saga_engine.actions.copy.drift import refuse_drift
-from saga_engine.actions.copy.names import TableName, derived
+from saga_engine.actions.copy.names import TableName, as_loaded, derivations, derived
 from saga_engine.actions.copy.plan import Plan
-from saga_engine.actions.copy.postgres import carry, sql
+from saga_engine.actions.copy.postgres import references, sequences, sql
 from saga_engine.actions.copy.postgres.fingerprint import fingerprint
+from saga_engine.actions.copy.postgres.locks import Locks
 
 LOCK_TIMEOUT_MILLISECONDS: Final = 3_000
 """Whoever uses the table queues behind this lock: give up soon, let them pass, and try again (the saga's retry)."""
@@ -41,21 +41,25 @@ def freeze(db: Connection, plan: Plan) -> None:
 def swap(db: Connection, plan: Plan) -> list[str]:
     """See ``dialect.Dialect``. Raises the driver's LockNotAvailable while somebody else uses the table."""
     refuse_drift(plan, fingerprint(db, plan.target))  # a table that is gone cannot be locked
-    if plan.before.exists:
-        sql.run(db, f"LOCK TABLE {sql.written(plan.target)} IN ACCESS EXCLUSIVE MODE")
+    if not plan.before.exists:
+        return sql.run_all(db, _appear(db, plan))
+    # Rows that were referred to may have gone since LOADING. All that reads rows comes before anybody has to wait.
+    references.refuse_orphans(db, plan, plan.staging, plan.target, references.proved(db, plan.target))
+    reached, locks = sequences.reached(db, plan), Locks(db, plan)
+    locks.take_target()
     refuse_drift(plan, fingerprint(db, plan.target))
-    statements = _replace(db, plan) if plan.before.exists else _appear(db, plan)
-    for statement in statements:
-        sql.run(db, statement)
-    if plan.before.exists:
-        _let_sequences_go_on(db, plan)
-    return statements
+    handed_over = references.handed_over(db, plan)  # the names are those of now
+    statements = locks.run(_replace(db, plan))
+    go_on = sequences.let_go_on(db, plan, reached)
+    statements += locks.run(handed_over)  # late: it keeps users of the tables that are referred to waiting
+    # Last: what a sequence is set to is not rolled back, and nothing that can be refused comes after it.
+    return [*statements, *sql.run_all(db, go_on)]
 
 
 def _appear(db: Connection, plan: Plan) -> list[str]:
     """Where no table was, the new one gets its name, and its key the usual name if that is free."""
     statements = [_rename(plan.staging, plan.target)]
-    made = {name for index in plan.indexes for name in (index.name, carry.beside(index.name, plan))}
+    made = {name for one in plan.indexes for name in (one.name, *derivations(one.name, f"_{plan.token}"))}
     [key] = [name for name in _index_names(db, plan.staging) if name not in made]
     usual = plan.target.renamed(derived(plan.target.name, "_pkey"))
     if db.exec_driver_sql(_FREE, (sql.written(usual),)).scalar():
@@ -65,16 +69,16 @@ def _appear(db: Connection, plan: Plan) -> list[str]:
 
 def _replace(db: Connection, plan: Plan) -> list[str]:
     """Old names to the old table's kept ones, then the new table's to the old: tables, indexes, sequences, triggers."""
-    indexes = _index_names(db, plan.target)
-    new_names = {row.column: row.name for row in carry.sequences(db, plan.staging) if row.is_identity}
-    shared = [row for row in carry.sequences(db, plan.target) if not row.is_identity]
-    identities = [row for row in carry.sequences(db, plan.target) if row.is_identity]
+    indexes, loaded = _index_names(db, plan.target), _index_names(db, plan.staging)
+    new_names = {row.column: row.name for row in sequences.of(db, plan.staging) if row.is_identity}
+    shared = [row for row in sequences.of(db, plan.target) if row.is_owned and not row.is_identity]
+    identities = [row for row in sequences.of(db, plan.target) if row.is_identity]
     return [
         _rename(plan.target, plan.kept),
         *(_rename_index(plan, name, _kept(name, plan)) for name in indexes),
         *(f"ALTER SEQUENCE {row.name} RENAME TO {sql.name(_kept(row.bare, plan))}" for row in identities),
         _rename(plan.staging, plan.target),
-        *(_rename_index(plan, carry.beside(name, plan), name) for name in indexes),
+        *(_rename_index(plan, as_loaded(name, f"_{plan.token}", loaded), name) for name in indexes),
         *(f"ALTER SEQUENCE {new_names[row.column]} RENAME TO {sql.name(row.bare)}" for row in identities),
         *(f"ALTER SEQUENCE {row.name} OWNED BY {sql.written(plan.target)}.{row.column}" for row in shared),
         *_triggers(db, plan),
@@ -91,18 +95,6 @@ def _triggers(db: Connection, plan: Plan) -> list[str]:
         if row.enabled in _ENABLED:
             statements.append(f"ALTER TABLE {target} {_ENABLED[row.enabled]} TRIGGER {sql.name(row.name)}")
     return statements
-
-
-def _let_sequences_go_on(db: Connection, plan: Plan) -> None:
-    """Behind the largest value of their column, and never back."""
-    table = sql.qualified(plan.target)
-    for sequence in carry.sequences(db, plan.target):
-        used = db.exec_driver_sql(f"SELECT max({sequence.column.replace('%', '%%')}) FROM {table}").scalar()
-        if used is not None:
-            db.exec_driver_sql(
-                f"SELECT setval(%s::regclass, greatest(%s, last_value)) FROM {sequence.name.replace('%', '%%')}",
-                (sequence.name, used),
-            )
 
 
 def _index_names(db: Connection, table: TableName) -> list[str]:

@@ -14,7 +14,11 @@ INTEGERS: Final = {"smallint": 15, "integer": 31, "bigint": 63}
 """Bits beside the sign."""
 FLOATS: Final = ("real", "double precision")
 TEXTS: Final = ("text", "character varying")
-SORTED_AS_TEXT: Final = (*TEXTS, "character")
+UNCOLLATED: Final = {
+    *INTEGERS, *FLOATS, "numeric", "boolean", "bytea", "uuid", "date", "time without time zone", "time with time zone",
+    "timestamp without time zone", "timestamp with time zone",
+}  # fmt: skip
+"""The usual types to which no collation applies, and for which to name one is an error."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,8 @@
 """How SQLite's values become text and text becomes SQLite's values, for each form (``plan.Form``).
 
-*encode* and *decode* serve the copy. *canonical* is SQL that computes the text for checksums inside SQLite.
+*encode* and *decode* serve the copy. *canonical* is SQL that computes the text for checksums inside SQLite. A value
+that is not of its column's kind, which SQLite takes at any time, has a text of its own there, such as ``?text 736F``:
+it must be equal neither to NULL nor to a value that it looks like.
 *plain* texts need no escaping. *native* says that SQLite sorts the values as the other database does; where it
 does not, a key is sorted by its canonical text on both sides.
 """
@@ -78,19 +80,29 @@ _STORED: Final = (
     "CASE typeof({c}) WHEN 'integer' THEN 'i' || {c} WHEN 'text' THEN 't' || {c}"
     " WHEN 'real' THEN 'r' || saga_float({c}) WHEN 'blob' THEN 'b' || lower(hex({c})) END"
 )
-_HEX: Final = "CASE WHEN {c} IS NOT NULL THEN lower(hex({c})) END"  # hex(NULL) is ''
+_UNFIT: Final = "CASE WHEN {c} IS NOT NULL THEN '?' || typeof({c}) || ' ' || hex({c}) END"
+
+
+def _only(storage_class: str, canonical: str) -> str:
+    return f"CASE typeof({{c}}) WHEN '{storage_class}' THEN {canonical} ELSE {_UNFIT} END"
+
+
+def _if_fit(function: str) -> str:
+    """The function returns NULL for a value that is not of its kind."""
+    return f"coalesce({function}({{c}}), {_UNFIT})"
+
 
 FORMS: Final[dict[Form, SqliteForm]] = {
     "stored": SqliteForm(_tagged, _untagged, _STORED),
-    "integer": SqliteForm(_number, int, "CAST({c} AS TEXT)", plain=True),
-    "boolean": SqliteForm(_number, int, "CAST({c} AS TEXT)", plain=True),
-    "float": SqliteForm(_float, float, "saga_float({c})", plain=True),
-    "text": SqliteForm(_as_is, _as_is, "{c}"),
-    "bytes": SqliteForm(_hex, _unhex, _HEX),
-    "decimal": SqliteForm(_decimal, _as_is, "saga_decimal({c})", native=False),
-    "date": SqliteForm(_as_is, _as_is, "saga_date({c})", native=False),
-    "time": SqliteForm(_as_is, _as_is, "saga_time({c})", native=False),
-    "timestamp": SqliteForm(_as_is, _as_is, "saga_timestamp({c})", native=False),
-    "timestamptz": SqliteForm(_as_is, _as_is, "saga_timestamptz({c})", native=False),
-    "uuid": SqliteForm(_as_is, _as_is, "saga_uuid({c})", native=False),
+    "integer": SqliteForm(_number, int, _only("integer", "CAST({c} AS TEXT)"), plain=True),
+    "boolean": SqliteForm(_number, int, _only("integer", "CAST({c} AS TEXT)"), plain=True),
+    "float": SqliteForm(_float, float, _if_fit("saga_float"), plain=True),
+    "text": SqliteForm(_as_is, _as_is, _only("text", "{c}")),
+    "bytes": SqliteForm(_hex, _unhex, _only("blob", "lower(hex({c}))")),
+    "decimal": SqliteForm(_decimal, _as_is, _if_fit("saga_decimal"), native=False),
+    "date": SqliteForm(_as_is, _as_is, _if_fit("saga_date"), native=False),
+    "time": SqliteForm(_as_is, _as_is, _if_fit("saga_time"), native=False),
+    "timestamp": SqliteForm(_as_is, _as_is, _if_fit("saga_timestamp"), native=False),
+    "timestamptz": SqliteForm(_as_is, _as_is, _if_fit("saga_timestamptz"), native=False),
+    "uuid": SqliteForm(_as_is, _as_is, _if_fit("saga_uuid"), native=False),
 }

@@ -8,6 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from saga_engine.actions.copy.canonical import EXACT_FLOAT
 from saga_engine.actions.copy.catalog import Table
 from saga_engine.actions.copy.dialect import Finding, Looked
 from saga_engine.actions.copy.plan import Lane
@@ -15,8 +16,6 @@ from saga_engine.actions.copy.postgres import types
 from saga_engine.actions.copy.sqlite.declared import meaning
 from saga_engine.actions.copy.sqlite.sql import joined, qualified, quote
 
-EXACT_FLOAT: Final = 2**53
-"""From here on not every integer is a float."""
 CLASSES: Final = ("integer", "real", "text", "blob")
 CHECKS_AT_ONCE: Final = 500
 """SQLite returns at most 2,000 columns."""

@@ -16,9 +16,16 @@ from saga_engine.actions.copy.plan import Bound, Carried
 from saga_engine.actions.copy.sqlite.forms import FORMS, SqliteForm
 from saga_engine.actions.copy.sqlite.functions import driver
 from saga_engine.actions.copy.sqlite.sql import joined, qualified, quote
+from saga_engine.errors import MoveError
 
 FETCH_ROWS: Final = 2_000
 """Rows are turned into text in batches of this size: large enough to be fast, small enough to be little memory."""
+
+# INTEGER PRIMARY KEY alone is the rowid, and has no index of its own (INTEGER PRIMARY KEY DESC has one, and is not).
+_MAY_BE_NULL: Final = """
+SELECT name FROM pragma_table_xinfo(?, 'main') AS c
+ WHERE NOT "notnull" AND NOT (pk > 0 AND upper(type) = 'INTEGER'
+   AND NOT EXISTS (SELECT 1 FROM pragma_index_list(?, 'main') WHERE origin = 'pk'))"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +59,7 @@ class SqliteRows:
 
     def __init__(self, table: TableName, columns: Sequence[Carried], key: Sequence[str]) -> None:
         by_name = {column.name: column for column in columns}
-        self._table = qualified(table)
+        self._name, self._table = table, qualified(table)
         self._columns = columns
         self._key = [KeyColumn(by_name[name]) for name in key]
         self._order = ", ".join(column.sorts_by for column in self._key)
@@ -69,7 +76,12 @@ class SqliteRows:
         where, values = self._range(lower, upper)
         sql = f"SELECT {self._order} FROM {self._table}{where} ORDER BY {self._order} LIMIT 2 OFFSET ?"
         found = db.exec_driver_sql(sql, (*values, count - 1)).all()
-        return tuple(map(KeyColumn.bound, self._key, found[0])) if len(found) == 2 else None  # noqa: PLR2004  one more row
+        if len(found) < 2:  # noqa: PLR2004  one more row
+            return None
+        lacking = [column.column.name for column, value in zip(self._key, found[0], strict=True) if value is None]
+        if lacking:
+            raise MoveError(f"a row of {self._name} has no value in {', '.join(lacking)}, a column of its key")
+        return tuple(map(KeyColumn.bound, self._key, found[0]))
 
     def read(self, db: Connection, lower: Bound | None, upper: Bound | None) -> Iterator[bytes]:
         """See ``dialect.Rows``."""
@@ -103,6 +115,20 @@ class SqliteRows:
         sql = f"SELECT count(*), saga_checksum({self._row}) FROM {self._table}{where}"
         rows, total = db.exec_driver_sql(sql, values).one()
         return Sum(rows, int(total or 0))
+
+    def unkeyed(self, db: Connection) -> int:
+        """See ``dialect.Rows``. The table is read only where a column of its key may lack a value."""
+        names = [quote(name) for name in self._nullable_keys(db)]
+        if not names:
+            return 0
+        missing = " OR ".join(f"{name} IS NULL" for name in names)
+        return int(db.exec_driver_sql(f"SELECT count(*) FROM {self._table} WHERE {missing}").scalar_one())
+
+    def _nullable_keys(self, db: Connection) -> list[str]:
+        """The columns of the key that may be NULL: SQLite lets a PRIMARY KEY be, but for a rowid, unless it is told."""
+        found = db.exec_driver_sql(_MAY_BE_NULL, (self._name.name, self._name.name)).scalars()
+        key = {column.column.name for column in self._key}
+        return [name for name in found if name in key]
 
     def hashes(self, db: Connection, lower: Bound | None, upper: Bound | None) -> dict[Bound, int]:
         """See ``dialect.Rows``."""

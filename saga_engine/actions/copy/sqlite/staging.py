@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row
 
 from saga_engine.actions.copy.drift import refuse_drift
-from saga_engine.actions.copy.names import TableName, derived
+from saga_engine.actions.copy.names import TableName, as_loaded, derived
 from saga_engine.actions.copy.plan import Plan
 from saga_engine.actions.copy.sqlite import catalog
 from saga_engine.actions.copy.sqlite.fingerprint import fingerprint
@@ -43,7 +43,6 @@ def finish_staging(db: Connection, plan: Plan) -> None:
     for existing in unique_indexes(db, plan):
         definition = index_definition(existing.sql) or ""
         db.exec_driver_sql(_create_index(proof_name(existing, plan), plan.staging, definition, unique=True))
-    _carry_sequence(db, plan)
 
 
 def drop_staging(db: Connection, plan: Plan) -> None:
@@ -78,14 +77,7 @@ def proof_name(index: Row[Any], plan: Plan) -> str:
     return derived(index.name, f"_{plan.token}")
 
 
-def _carry_sequence(db: Connection, plan: Plan) -> None:
-    """AUTOINCREMENT goes on where the old table was, even if its last rows are gone."""
-    if not db.exec_driver_sql("SELECT 1 FROM main.sqlite_master WHERE name = 'sqlite_sequence'").scalar():
-        return
-    old = db.exec_driver_sql("SELECT seq FROM main.sqlite_sequence WHERE name = ?", (plan.target.name,)).scalar()
-    if old is None:
-        return
-    new = db.exec_driver_sql("SELECT seq FROM main.sqlite_sequence WHERE name = ?", (plan.staging.name,)).scalar()
-    db.exec_driver_sql("DELETE FROM main.sqlite_sequence WHERE name = ?", (plan.staging.name,))
-    row = (plan.staging.name, max(old, new or 0))
-    db.exec_driver_sql("INSERT INTO main.sqlite_sequence (name, seq) VALUES (?, ?)", row)
+def proof_names(db: Connection, plan: Plan) -> list[str]:
+    """The unique indexes of the loaded staging table that prove what those of the target ask for."""
+    there = [row.name for row in db.exec_driver_sql(_ATTACHED, (plan.staging.name,))]
+    return [as_loaded(index.name, f"_{plan.token}", there) for index in unique_indexes(db, plan)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from sqlalchemy import Connection
@@ -12,7 +12,7 @@ from saga_engine.actions.copy.names import TableName
 from saga_engine.actions.copy.plan import Plan
 from saga_engine.actions.copy.sqlite.fingerprint import fingerprint
 from saga_engine.actions.copy.sqlite.sql import qualified, quote
-from saga_engine.actions.copy.sqlite.staging import attached, proof_name, unique_indexes
+from saga_engine.actions.copy.sqlite.staging import attached, proof_names
 from saga_engine.errors import MoveError
 
 
@@ -28,17 +28,30 @@ def swap(db: Connection, plan: Plan) -> list[str]:
     """
     refuse_drift(plan, fingerprint(db, plan.target))
     statements = [*_set_aside(db, plan), _rename(plan.staging, plan.target), *_made_again(db, plan)]
+    _carry_sequence(db, plan)
     with _references_stay(db):
         for statement in statements:
             db.exec_driver_sql(statement)
     return statements
 
 
+def to_prove(db: Connection, plan: Plan) -> list[str]:
+    """See ``dialect.Dialect``. SQLite proves none of them."""
+    del db, plan
+    return []
+
+
+def prove(db: Connection, plan: Plan, names: Sequence[str]) -> list[str]:
+    """See ``dialect.Dialect``."""
+    del db, plan, names
+    return []
+
+
 def _set_aside(db: Connection, plan: Plan) -> list[str]:
     if not plan.before.exists:
         return []
     return [
-        *(f"DROP INDEX main.{quote(proof_name(index, plan))}" for index in unique_indexes(db, plan)),
+        *(f"DROP INDEX main.{quote(name)}" for name in proof_names(db, plan)),
         *(f"DROP {row.type.upper()} main.{quote(row.name)}" for row in attached(db, plan)),
         _rename(plan.target, plan.kept),
     ]
@@ -47,6 +60,19 @@ def _set_aside(db: Connection, plan: Plan) -> list[str]:
 def _made_again(db: Connection, plan: Plan) -> list[str]:
     """The statements of the catalogue as they are: the new table has the name that is in them."""
     return [row.sql for row in attached(db, plan)]
+
+
+def _carry_sequence(db: Connection, plan: Plan) -> None:
+    """AUTOINCREMENT goes on where the old table is now, even if its last rows are gone."""
+    if not db.exec_driver_sql("SELECT 1 FROM main.sqlite_master WHERE name = 'sqlite_sequence'").scalar():
+        return
+    old = db.exec_driver_sql("SELECT seq FROM main.sqlite_sequence WHERE name = ?", (plan.target.name,)).scalar()
+    if old is None:
+        return
+    new = db.exec_driver_sql("SELECT seq FROM main.sqlite_sequence WHERE name = ?", (plan.staging.name,)).scalar()
+    db.exec_driver_sql("DELETE FROM main.sqlite_sequence WHERE name = ?", (plan.staging.name,))
+    row = (plan.staging.name, max(old, new or 0))
+    db.exec_driver_sql("INSERT INTO main.sqlite_sequence (name, seq) VALUES (?, ?)", row)
 
 
 def _rename(table: TableName, to: TableName) -> str:
