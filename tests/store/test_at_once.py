@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 
 import pytest
 import sqlalchemy as sa
@@ -15,7 +16,7 @@ from saga_engine.errors import OutcomeUnknown
 from saga_engine.failpoints import Injected, switched_on
 from saga_engine.runtime import ids
 from saga_engine.store import guard, recording
-from saga_engine.store.connect import Store
+from saga_engine.store.connect import Store, open_store
 from saga_engine.store.schema import incarnations, runs, tasks
 from tests.store.test_record import MOVES, as_others_see, everything
 from tests.store.world import World
@@ -168,6 +169,22 @@ def test_what_is_executed_too_late_writes_nothing(at_once: World, monkeypatch: p
         at_once.write(entry)
     assert everything(at_once.store) == before
     assert at_once.write(entry) == []
+
+
+def test_the_time_is_not_asked_within_the_statement(at_once: World, made_url: str) -> None:
+    """A lost answer to that question would be taken for one to what was written."""
+    fresh, asked = open_store(made_url), []
+    event.listen(fresh._writer, "before_cursor_execute", lambda _db, _cursor, sql, *_: asked.append(sql.split()[1]))
+
+    def clock(db: sa.Connection) -> datetime:
+        before = len(asked)
+        now = fresh.clock(db)
+        assert len(asked) == before
+        return now
+
+    assert recording.write(fresh, [at_once.decided(at_once.success())], at_once.heads, clock) == []
+    fresh.close()
+    assert asked == ["clock_timestamp()", "guard_heads"]
 
 
 def test_what_takes_several_statements_goes_the_long_way(at_once: World) -> None:

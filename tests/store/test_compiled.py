@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import bindparam, select
 
-from saga_engine.errors import StoreBusy, StoreUnreachable
+from saga_engine.errors import StoreBusy, StoreError, StoreUnreachable
 from saga_engine.store import compiled
 from saga_engine.store.compiled import Compiled
 from saga_engine.store.connect import Store, open_store
@@ -151,6 +151,21 @@ def test_a_commit_that_was_refused_keeps_no_lock(made: Store, made_url: str, mon
     other.close()
     hasty.close()
     del kept
+
+
+def test_a_block_that_goes_on_after_its_connection_was_lost_is_told_so(made: Store) -> None:
+    """As by SQLAlchemy's own execution: what it finds before the driver is asked is no error of the driver."""
+    look = Compiled(select(runs.c.id))
+
+    def go_on() -> None:
+        with made.write() as db:
+            db.invalidate()
+            look.execute(db, {})
+
+    with pytest.raises(StoreError, match="A failed statement ended this transaction"):
+        go_on()
+    with made.write() as db:
+        assert look.execute(db, {}) == []
 
 
 def test_a_session_that_was_left_without_transactions_has_them_again(made: Store) -> None:

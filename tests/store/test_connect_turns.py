@@ -17,7 +17,7 @@ from types import FrameType
 
 import pytest
 
-from saga_engine.errors import StoreBusy
+from saga_engine.errors import StoreBusy, StoreError
 from saga_engine.store import turnstile
 from saga_engine.store.connect import Store, open_store
 from saga_engine.store.turnstile import FairLock
@@ -153,6 +153,37 @@ def test_a_busy_writer_does_not_keep_the_single_write_of_another_process_waiting
     assert max(waits) < 0.5
     assert still_busy
     assert counted(store) == written + 50
+
+
+def test_who_closes_the_store_beside_a_writer_waits_for_it_and_leaves_nothing_open(path: Path, store: Store) -> None:
+    closed = open_store(f"sqlite:///{path}")
+    add_one(closed)
+    before = opened(path)
+    closing = threading.Thread(target=closed.close)
+    with closed.write() as db:
+        closing.start()
+        closing.join(0.2)
+        assert closing.is_alive()
+        db.exec_driver_sql("UPDATE counter SET n = n + 1")
+    closing.join(10)
+    assert before - opened(path) == 3, "its connection and its two locks"
+    assert counted(store) == 2
+    with pytest.raises(StoreError, match="is closed"):
+        add_one(closed)
+
+
+def opened(path: Path) -> int:
+    """How many files of the store this process has open."""
+    names = [path, path.with_name(path.name + ".turn"), path.with_name(path.name + ".lock")]
+    numbers = {name.stat().st_ino for name in names}
+    return sum(_number(file) in numbers for file in Path("/proc/self/fd").iterdir())
+
+
+def _number(file: Path) -> int:
+    try:
+        return file.stat().st_ino
+    except FileNotFoundError:
+        return 0
 
 
 @pytest.mark.parametrize("point", ["store.turnstile.turn", "store.turnstile.lock", "store.write.begun"])
