@@ -63,7 +63,7 @@ def test_what_another_process_makes_due_begins_at_once_though_the_poll_is_far_aw
 def test_a_worker_that_has_nothing_to_do_costs_next_to_nothing(project_of: Projects, store: str) -> None:
     project = project_of(store, poll_seconds=0.5)
     worker = begun(project)
-    parts = []
+    parts: list[float] = []
     while len(parts) < IDLE_LOOKS and min(parts, default=1.0) > IDLE_PART_MAX:
         before = processor_seconds(worker.pid)
         time.sleep(IDLE_SECONDS)

@@ -57,3 +57,15 @@ def test_a_saga_that_asks_for_processes_runs_on_threads_and_is_else_the_same(tmp
     assert (made.chart.name, made.chart.version, made.chart.run_of("WORKING").isolation) == ("apart", 3, "thread")
     assert [*made.registry] == [made.chart]
     assert registry.newest("apart").run_of("WORKING").isolation == "process"
+
+
+def test_of_the_sagas_of_a_file_only_the_one_that_is_tested_is_played(tmp_path: Path) -> None:
+    """Another that asks for processes would have each worker start one, for a second each."""
+    saga = Saga("apart", version=3, states=Way, input=plays.Input, start=Way.WORKING)
+    saga.at(Way.WORKING).run(working, isolation="process").then(Way.DONE)
+    saga.final(Way.DONE)
+    registry = Registry([saga])
+    chart = registry.add(plays.saga(), tmp_path / "plays.py")
+    made = scene(tmp_path, chart, registry, {}, {}, Settings(), {})
+    assert ([*made.registry], made.registry.file_of(made.chart)) == ([made.chart], tmp_path / "plays.py")
+    assert made.chart.digest == chart.digest

@@ -93,6 +93,7 @@ def scene(  # noqa: PLR0917  what a scene is made of
 ) -> Scene:
     """Set a scene in the empty *folder*. *connections* are used beside, and instead of, those of the user's settings.
 
+    Of the sagas in *registry* only that of *chart* is played: what others ask of a worker would be had for nothing.
     SQLite files are copied. A server of the settings is left out: it may be the real one; of *connections* it is used.
     Steps that ask for a process of their own are run on threads: a failpoint in another process is neither counted nor
     the place where the process that is watched dies.
@@ -118,11 +119,10 @@ def scene(  # noqa: PLR0917  what a scene is made of
         limits=user.limits.model_copy(update={"poll_seconds": POLL_SECONDS}),
     )
     apart = tuple(name for name, row in chart.rows.items() if _on_a_thread(row) is not row)
-    if apart:
-        registry = Registry([_on_threads(chart.saga)])
-        (chart,) = registry
+    alone = Registry()
+    played = alone.add(_on_threads(chart.saga)) if apart else alone.add(chart.saga, registry.file_of(chart))
     left_out = tuple(sorted({*user.connections} - {*urls}))
-    return Scene(chart, registry, given, events, settings, databases, left_out, store, apart)
+    return Scene(played, alone, given, events, settings, databases, left_out, store, apart)
 
 
 def _on_threads(saga: Saga[Any, Any]) -> Saga[Any, Any]:
