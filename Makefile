@@ -2,7 +2,7 @@
 
 VENV ?= .venv
 PYTHON ?= python3
-JOBS ?= 4
+JOBS ?= 6
 BIN := $(VENV)/bin
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
