@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 ORDER = (
-    "W21", "W24", "W23", "W17", "W16", "W22", "W14",
+    "W21", "W24", "W23", "W17", "W16", "W22", "W14", "W25",
     "W09", "W01", "W10", "W19", "W18", "W12", "W05", "W03", "W06", "W02", "W04", "W00",
 )  # fmt: skip
 """What a person must act on first, first: faults, then people, then what ends by itself."""

@@ -16,8 +16,8 @@ from saga_engine.failpoints import hit
 from saga_engine.runtime.deliver import Door
 from saga_engine.runtime.ids import run_id_of
 from saga_engine.runtime.leasing import leasable, leased
-from saga_engine.runtime.undecided import Undecided
-from saga_engine.store import runs
+from saga_engine.runtime.undecided import AGAIN_SECONDS, Undecided
+from saga_engine.store import findings, runs
 from saga_engine.store.entry import Entry, Heads
 from saga_engine.store.recording import write
 
@@ -178,4 +178,16 @@ class Recorder:
                 pass
         log.error("run.undecidable")
         self._undecided.keep(report)
+        self._say_unrecorded(run, report, kind)
         return Outcome([], [])
+
+    def _say_unrecorded(self, run: Snapshot, report: e.Report, kind: str) -> None:
+        """For ``saga why``. A store that refuses this, too, leaves it to the log."""
+        store, task = self._door.store, run.task(report.task)
+        what = f"the {task.kind} of {task.state}" if task is not None else "an attempt"
+        text = f"what came of {what} cannot be recorded ({kind}): its worker tries again every {AGAIN_SECONDS:.0f} s"
+        try:
+            with store.write() as db:
+                findings.say_unrecorded(db, run.run_id, text, store.clock(db))
+        except Exception as error:  # noqa: BLE001  as above: it is of one run
+            structlog.get_logger().warning("run.undecidable.unsaid", run=run.run_id, reason=type(error).__name__)

@@ -3,10 +3,10 @@
 import json
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy import delete, select
+from sqlalchemy import delete, exists, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from saga_engine.failpoints import hit
@@ -16,7 +16,15 @@ from saga_engine.store.schema.runs import DUE_ACTION, DUE_TIMER
 KEPT_MAX = 1_000
 """How many runs one kind of finding names: beyond that more rows tell nobody more."""
 
-_KEPT = select(findings.c.run_id, findings.c.code)
+UNRECORDED = "W25"
+"""What a worker says itself: it cannot record what came of an attempt."""
+
+# ix_saga_tasks_run_id. An attempt that began later is not the one that was meant.
+_STILL_HELD = exists().where(
+    tasks.c.run_id == findings.c.run_id, tasks.c.leased_by.is_not(None), tasks.c.leased_at <= findings.c.since
+)
+_KEPT = select(findings.c.run_id, findings.c.code).where(or_(findings.c.code != UNRECORDED, ~_STILL_HELD))
+"""What the keepers renew; of what a worker says only what is over."""
 _LIVING = select(incarnations.c.queues, incarnations.c.loaded, incarnations.c.host).where(
     incarnations.c.ended_at.is_(None)
 )
@@ -32,7 +40,8 @@ def renew(db: sa.Connection, now: datetime, ahead: timedelta = timedelta(0)) -> 
 
     W18 of timers that would be due had the store's time followed a clock that was set forward, by *ahead*.
 
-    Several keepers may do so at once: what one has found already the others leave.
+    W25 is left, as long as the worker that has said so holds the attempt. Several keepers may do so at once: what one
+    has found already the others leave.
     """
     seen = _unserved(db, now) | _held(db, now, ahead)
     kept = {(row.run_id, row.code) for row in db.execute(_KEPT)}
@@ -42,10 +51,18 @@ def renew(db: sa.Connection, now: datetime, ahead: timedelta = timedelta(0)) -> 
         db.execute(delete(findings).where(findings.c.run_id == run, findings.c.code == code))
     new = sorted(set(seen) - kept)
     if new:
-        insert = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
-        rows = [{"run_id": run, "code": code, "evidence": seen[run, code], "since": now} for run, code in new]
-        hit("store.findings.before_insert")
-        db.execute(insert(findings).on_conflict_do_nothing(), rows)
+        _insert(db, [{"run_id": run, "code": code, "evidence": seen[run, code], "since": now} for run, code in new])
+
+
+def say_unrecorded(db: sa.Connection, run: str, evidence: str, now: datetime) -> None:
+    """Find W25 of a run; kept for as long as an attempt is held that was held by *now*."""
+    _insert(db, [{"run_id": run, "code": UNRECORDED, "evidence": evidence, "since": now}])
+
+
+def _insert(db: sa.Connection, rows: list[dict[str, Any]]) -> None:
+    insert = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
+    hit("store.findings.before_insert")
+    db.execute(insert(findings).on_conflict_do_nothing(), rows)
 
 
 def _unserved(db: sa.Connection, now: datetime) -> dict[tuple[str, str], str]:

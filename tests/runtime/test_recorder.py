@@ -170,6 +170,25 @@ def test_one_whose_failure_cannot_be_recorded_either_holds_up_nobody_and_nothing
     assert said["error"] in {"IntegrityError", "UniqueViolation"}
     [(task, attempt)] = desk.undecided.leases()
     assert (task.partition(".")[0], attempt) == (desk.ids[1], 1)
+    why, at_work = desk.engine.why(desk.ids[1]).reasons
+    text = f"what came of the step of ONE cannot be recorded ({said['error']}): its worker tries again every 10 s"
+    assert (why.code, why.sentence, at_work.code) == ("W25", text, "W00")
+    assert "W25" not in [reason.code for reason in desk.engine.why(desk.ids[0]).reasons]
+
+
+@pytest.mark.parametrize("trouble", [StoreUnreachable(url="the store", reason="the test says so"), ValueError("no")])
+def test_one_of_which_the_store_may_not_even_be_told_holds_up_nobody(desk: Desk, trouble: Exception) -> None:
+    spoil(desk, desk.ids[1])
+
+    def refused(name: str) -> None:
+        if name == "store.findings.before_insert":
+            raise trouble
+
+    with capture_logs() as logged, switched_on(refused):
+        outcome = desk.record('{"n":1}', '{"n":2}', '{"n":3}')
+    assert (states(outcome), len(desk.undecided.leases())) == (["TWO", "TWO"], 1)
+    [said] = [line for line in logged if line["event"] == "run.undecidable.unsaid"]
+    assert (said["run"], said["reason"]) == (desk.ids[1], type(trouble).__name__)
 
 
 def test_what_could_not_be_recorded_is_tried_again_in_a_while_and_recorded_then(

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import sqlalchemy as sa
 
+from saga_engine.domain.events import AttemptLost
 from saga_engine.store import findings, incarnations, inspect
 from saga_engine.store.connect import Store, open_store
 from saga_engine.store.schema import findings as table
@@ -117,3 +118,26 @@ def test_keepers_that_look_at_once_do_not_stumble_over_each_other(made: Store, m
         store.close()
     assert len(done) == 4
     assert {code for world in worlds for code, _ in found(world)} == {"W01"}
+
+
+def test_what_a_worker_says_of_an_attempt_stays_as_long_as_it_is_held(world: World) -> None:
+    """Each round of every keeper replaces what the keepers found, and nothing else."""
+
+    def say() -> None:
+        world.now += timedelta(seconds=1)
+        with world.store.write() as db:
+            findings.say_unrecorded(db, world.run.run_id, "it cannot be recorded", world.now)
+
+    assert world.claim()
+    say()
+    say()
+    assert found(world) == [("W25", "it cannot be recorded")]
+    world.end("dead")
+    assert found(world) == []
+    assert world.claim("suspect")
+    say()
+    assert found(world) == [("W25", "it cannot be recorded")]
+    world.tell(AttemptLost(world.run.tasks[0].name, 2, world.me, 1, known_dead=True, runner="it"), lease_on=True)
+    world.tell(world.success(), lease_on=True)
+    assert world.me in [task.leased_by for task in world.run.tasks], "the next task is held, since later"
+    assert found(world) == []

@@ -42,7 +42,7 @@ incarnations = sa.Table(
 findings = sa.Table(
     "saga_findings",
     metadata,
-    # What the keeper saw beyond the rows of the run; replaced at each of its rounds.
+    # What the keeper saw beyond the rows of the run, replaced at each of its rounds; and what its worker says of it.
     run(),
     sa.Column("code", sa.Text, nullable=False),
     sa.Column("evidence", sa.Text, nullable=False),
