@@ -194,8 +194,10 @@ def test_a_store_on_a_full_disk_refuses_by_name_and_loses_nothing(
     project, run = on_the_disk(disk, source, target, project_of)
     told = project.told(run)
     worker = project.worker()
-    time.sleep(0.3)
-    disk.fill()
+    while worker.pid not in [life.pid for life in project.engine.workers()]:
+        assert worker.alive, project.log()
+        time.sleep(LOOK_SECONDS)
+    disk.fill()  # one that has not begun by then ends, and says why
     with pytest.raises(errors.StoreFull, match="No room is left for the store"):
         many_starts(project)
     assert worker.alive, project.log()
