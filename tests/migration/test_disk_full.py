@@ -9,7 +9,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -38,7 +38,8 @@ class Disk:
     def fill(self, leave_bytes: int = 0) -> None:
         """Write a file that leaves so much room."""
         space = os.statvfs(self.folder)
-        with (self.folder / "filler").open("wb") as filler:
+        # Somebody else may have written meanwhile: then it is full before.
+        with suppress(OSError), (self.folder / "filler").open("wb") as filler:
             filler.write(b"\0" * max(0, space.f_bavail * space.f_frsize - leave_bytes))
 
     def free(self) -> None:
