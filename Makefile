@@ -2,7 +2,7 @@
 
 VENV ?= .venv
 PYTHON ?= python3
-JOBS ?= 6
+JOBS ?= 4
 BIN := $(VENV)/bin
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
