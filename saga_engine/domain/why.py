@@ -32,6 +32,9 @@ ORDER = (
 )  # fmt: skip
 """What a person must act on first, first: faults, then people, then what ends by itself."""
 
+UNRECORDED = "W25"
+"""What a worker says itself, while it holds what it cannot record; of an ended run, too, of whose notices it may be."""
+
 LOOKED_UP = ("W01", "W10")
 """Findings of the keeper that a fresh look at the workers outranks."""
 
@@ -40,9 +43,10 @@ def why(chart: Chart | None, run: Snapshot, around: Surroundings) -> list[Reason
     """Return why *run* is where it is; what a person must act on first comes first.
 
     Every live run has a reason; W00 where it is at work and nothing has to be done. An ended run has one only where
-    a last notice failed for good (W22). *chart* is None where the run's version is not loaded here: then its states'
-    ways are not named and the commands are replaced by how to load it. Each command told is one that the run takes
-    now and that moves it, or helps outside it. Pure, but for guards, which are asked.
+    a last notice failed for good (W22), or what came of it cannot be recorded (W25). *chart* is None where the run's
+    version is not loaded here: then its states' ways are not named and the commands are replaced by how to load it.
+    Each command told is one that the run takes now and that moves it, or helps outside it. Pure, but for guards, which
+    are asked.
     """
     view = View(chart, run, around)
     return [_told(view, cause) for cause in _causes(view)]
@@ -61,8 +65,9 @@ def _told(view: View, cause: Cause) -> Reason:
 
 def _causes(view: View) -> list[Cause]:
     found = parked(view)
+    found += _kept(view)
     if not view.run.ended:
-        found += [*people.paused(view), *_of_head(view), *_late_timers(view), *_kept(view)]
+        found += [*people.paused(view), *_of_head(view), *_late_timers(view)]
         found = found or [_nothing_open(view)]
     return sorted(found, key=_urgency)
 
@@ -107,11 +112,15 @@ def _nothing_open(view: View) -> Cause:
 
 
 def _kept(view: View) -> list[Cause]:
-    """What the keeper saw when it looked further."""
+    """What a keeper saw when it looked further; and what a worker said that lives and holds something of the run."""
+    holders = [attempt.holder for attempt in view.around.tasks.values() if attempt.holder is not None]
+    lives = any(one.ended_at is None and not one.is_gone and view.now < one.lease_until for one in holders)
     fresh = LOOKED_UP if view.around.workers is not None else ()
+    over = () if lives else (UNRECORDED,)
     look = Offer("saga doctor", "looks again, at the store and the workers", outside=True)
+    looks = {kept.code: () if kept.code == UNRECORDED else (look,) for kept in view.around.findings}
     return [
-        Cause(kept.code, kept.evidence, kept.evidence, (f"seen since {view.at(kept.since)}",), (look,))
+        Cause(kept.code, kept.evidence, kept.evidence, (f"seen since {view.at(kept.since)}",), looks[kept.code])
         for kept in view.around.findings
-        if kept.code not in fresh
+        if kept.code not in (*fresh, *over) and (kept.code == UNRECORDED or not view.run.ended)
     ]

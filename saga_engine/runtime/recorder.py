@@ -3,8 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final, TypeAlias
 
+import sqlalchemy as sa
 import structlog
 
 from saga_engine import errors
@@ -67,6 +69,8 @@ class Recorder:
         self._undecided = undecided
         self._heads: Heads = {} if heads is None else heads
         """Of runs that this life holds a task of, and recorded last."""
+        self._unrecorded: set[str] = set()
+        """Runs of which ``saga why`` was told that something cannot be recorded."""
         self.now = datetime.min.replace(tzinfo=UTC)
         """The database's clock at the last batch, or when runs were read last."""
 
@@ -77,12 +81,16 @@ class Recorder:
         neighbours commit. A store that is away raises, and nothing is lost: hand the batch in again.
         """
         try:
-            return self._together(batch)
+            outcome = self._together(batch)
         except errors.StoreError:
             raise
         except Exception as error:  # noqa: BLE001  whatever it is, it is of one run: the others must not wait for it
             if len(batch) == 1:
                 return self._unrecordable(batch[0], error)
+        else:
+            if self._unrecorded:
+                self._forget({recorded.run.run_id for recorded in outcome.done} & self._unrecorded)
+            return outcome
         each = [self.record([one]) for one in batch]
         return Outcome([x for one in each for x in one.done], [x for one in each for x in one.moved])
 
@@ -186,8 +194,18 @@ class Recorder:
         store, task = self._door.store, run.task(report.task)
         what = f"the {task.kind} of {task.state}" if task is not None else "an attempt"
         text = f"what came of {what} cannot be recorded ({kind}): its worker tries again every {AGAIN_SECONDS:.0f} s"
+        self._unrecorded.add(run.run_id)
+        self._note_finding(run.run_id, lambda db: findings.say_unrecorded(db, run.run_id, text, store.clock(db)))
+
+    def _forget(self, runs_done: set[str]) -> None:
+        """What came of these is recorded after all; where that cannot be said, a keeper finds it out."""
+        self._unrecorded -= runs_done
+        for run in sorted(runs_done):
+            self._note_finding(run, partial(findings.forget_unrecorded, run=run))
+
+    def _note_finding(self, run: str, say: Callable[[sa.Connection], None]) -> None:
         try:
-            with store.write() as db:
-                findings.say_unrecorded(db, run.run_id, text, store.clock(db))
-        except Exception as error:  # noqa: BLE001  as above: it is of one run
-            structlog.get_logger().warning("run.undecidable.unsaid", run=run.run_id, reason=type(error).__name__)
+            with self._door.store.write() as db:
+                say(db)
+        except Exception as error:  # noqa: BLE001  it is of one run, and only said
+            structlog.get_logger().warning("run.undecidable.unsaid", run=run, reason=type(error).__name__)

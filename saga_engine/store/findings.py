@@ -19,7 +19,7 @@ KEPT_MAX = 1_000
 UNRECORDED = "W25"
 """What a worker says itself: it cannot record what came of an attempt."""
 
-# ix_saga_tasks_run_id. An attempt that began later is not the one that was meant.
+# ix_saga_tasks_run_id. An attempt that began later is not the one that was meant: its worker has died before.
 _STILL_HELD = exists().where(
     tasks.c.run_id == findings.c.run_id, tasks.c.leased_by.is_not(None), tasks.c.leased_at <= findings.c.since
 )
@@ -55,8 +55,15 @@ def renew(db: sa.Connection, now: datetime, ahead: timedelta = timedelta(0)) -> 
 
 
 def say_unrecorded(db: sa.Connection, run: str, evidence: str, now: datetime) -> None:
-    """Find W25 of a run; kept for as long as an attempt is held that was held by *now*."""
+    """Find W25 of a run, instead of an earlier one; a keeper forgets it when nothing is held any more that was then."""
+    forget_unrecorded(db, run)
     _insert(db, [{"run_id": run, "code": UNRECORDED, "evidence": evidence, "since": now}])
+
+
+def forget_unrecorded(db: sa.Connection, run: str) -> None:
+    """What came of the attempt is recorded."""
+    hit("store.findings.before_delete")
+    db.execute(delete(findings).where(findings.c.run_id == run, findings.c.code == UNRECORDED))
 
 
 def _insert(db: sa.Connection, rows: list[dict[str, Any]]) -> None:

@@ -187,7 +187,7 @@ W22 the notice on entering WAITING cannot go on by itself: SMTPError: refused
     )
 
 
-def test_w22_is_all_that_an_ended_run_can_have() -> None:
+def test_w22_is_all_that_an_ended_run_says_of_itself() -> None:
     loaded = done(BY_HAND, begin(BY_HAND), '{"rows":1}', "null", "null", "null", "null")
     ended = broken(BY_HAND, loaded, "ValueError: bad rows", final=True)
     unsent = broken(BY_HAND, ended, "SMTPError: refused", final=True)

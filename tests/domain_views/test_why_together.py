@@ -94,6 +94,26 @@ def timer(outcome: str, level: str) -> str:
     return first(BY_HAND, held, workers=()).removeprefix("W01 ").partition(" is due since")[0]
 
 
+def test_what_a_worker_cannot_record_is_said_as_long_as_it_lives_and_holds_something() -> None:
+    run, kept = lease(begin(MIGRATE)), (Kept("W25", "what came of it cannot be recorded", NOON),)
+    codes = {
+        name: [reason.code for reason in why(MIGRATE, run, around(findings=kept, tasks={"run.1": Attempt(holder)}))]
+        for name, holder in {
+            "alive": ALIVE,
+            "silent": with_(ALIVE, lease_until=NOON - HOUR),
+            "gone": with_(ALIVE, is_gone=True),
+            "ended": with_(ALIVE, ended_at=NOON),
+            "nobody": None,
+        }.items()
+    }
+    assert codes.pop("alive") == ["W25", "W00"]
+    assert not [name for name, found in codes.items() if "W25" in found]
+    ended = replace(run, status="completed")
+    assert [reason.code for reason in why(MIGRATE, ended, around(findings=kept, tasks={"run.1": Attempt(ALIVE)}))] == [
+        "W25"
+    ], "a notice of its end"
+
+
 def test_a_fresh_look_outranks_what_the_keeper_saw() -> None:
     kept = (Kept("W01", "no live worker serves the queue default", NOON - HOUR),)
 

@@ -24,7 +24,7 @@ IDLE_SECONDS: Final = 3.0
 IDLE_PART_MAX: Final = 0.05
 """Of one core, by a worker that has nothing to do."""
 IDLE_LOOKS: Final = 3
-"""What a worker does once in its life may fall into one of them; what it does for ever falls into each."""
+"""What a worker does once in its life may fall into one of them; what it does all the time falls into each."""
 
 
 def begun(project: Project) -> Forked:

@@ -172,7 +172,7 @@ def test_one_whose_failure_cannot_be_recorded_either_holds_up_nobody_and_nothing
     assert (task.partition(".")[0], attempt) == (desk.ids[1], 1)
     why, at_work = desk.engine.why(desk.ids[1]).reasons
     text = f"what came of the step of ONE cannot be recorded ({said['error']}): its worker tries again every 10 s"
-    assert (why.code, why.sentence, at_work.code) == ("W25", text, "W00")
+    assert (why.code, why.sentence, why.next, at_work.code) == ("W25", text, (), "W00")
     assert "W25" not in [reason.code for reason in desk.engine.why(desk.ids[0]).reasons]
 
 
@@ -205,7 +205,19 @@ def test_what_could_not_be_recorded_is_tried_again_in_a_while_and_recorded_then(
     assert (list(desk.undecided.due()), desk.undecided.leases()) == ([], set())
     with desk.engine.store.write() as db:
         db.execute(sa.delete(schema.journal).where(schema.journal.c.revision == 2))
+    assert "W25" in [reason.code for reason in desk.engine.why(run.run_id).reasons]
     assert states(desk.recorder.record([(run, again)])) == ["TWO"], "what came of it is recorded as it was"
+    assert "W25" not in [reason.code for reason in desk.engine.why(run.run_id).reasons]
+
+
+def test_of_what_a_worker_could_not_record_nothing_is_said_when_it_is_gone(desk: Desk) -> None:
+    """Then others have what it held: no keeper may have looked since."""
+    spoil(desk, desk.ids[1])
+    desk.record('{"n":1}', '{"n":2}', '{"n":3}')
+    assert desk.engine.why(desk.ids[1]).reasons[0].code == "W25"
+    with desk.engine.store.write() as db:
+        incarnations.end(db, ME, desk.engine.store.clock(db), "dead")
+    assert "W25" not in [reason.code for reason in desk.engine.why(desk.ids[1]).reasons]
 
 
 @pytest.mark.parametrize("how", ["timed out", "lost"])

@@ -15,7 +15,7 @@ from saga_engine.domain.frozen import replace
 from saga_engine.errors import OutcomeUnknown
 from saga_engine.failpoints import Injected, switched_on
 from saga_engine.runtime import ids
-from saga_engine.store import guard, recording
+from saga_engine.store import guard, recording, serverclock
 from saga_engine.store.connect import Store, open_store
 from saga_engine.store.schema import incarnations, runs, tasks
 from tests.store.test_record import MOVES, as_others_see, everything
@@ -171,8 +171,11 @@ def test_what_is_executed_too_late_writes_nothing(at_once: World, monkeypatch: p
     assert at_once.write(entry) == []
 
 
-def test_the_time_is_not_asked_within_the_statement(at_once: World, made_url: str) -> None:
+def test_the_time_is_not_asked_within_the_statement(
+    at_once: World, made_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A lost answer to that question would be taken for one to what was written."""
+    monkeypatch.setattr(serverclock, "PROMPT_SECONDS", 10.0)  # an answer that takes longer is not kept
     fresh, asked = open_store(made_url), []
     event.listen(fresh._writer, "before_cursor_execute", lambda _db, _cursor, sql, *_: asked.append(sql.split()[1]))
 

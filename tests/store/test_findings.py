@@ -132,6 +132,10 @@ def test_what_a_worker_says_of_an_attempt_stays_as_long_as_it_is_held(world: Wor
     say()
     say()
     assert found(world) == [("W25", "it cannot be recorded")]
+    with world.store.write() as db:
+        findings.forget_unrecorded(db, world.run.run_id)
+    assert found(world) == []
+    say()
     world.end("dead")
     assert found(world) == []
     assert world.claim("suspect")

@@ -83,7 +83,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A finding of the keeper, which looks further than the run's rows."""
+    """A finding of the keeper, which looks further than the run's rows; or of a worker, of what it holds."""
 
     code: str
     evidence: str
