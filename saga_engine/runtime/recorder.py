@@ -4,9 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-import sqlalchemy as sa
 import structlog
 
 from saga_engine import errors
@@ -29,6 +28,9 @@ HEADS_MAX: Final = 5_000
 """So many heads of runs are kept. A run without one takes the long way."""
 CAME_BACK: Final = (e.ActionSucceeded, e.ActionFailed)
 """Reports of attempts that have ended."""
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 Leases: TypeAlias = Callable[[Snapshot], bool]
 """Whether the next task of a run is to be recorded already leased to this worker."""
@@ -203,7 +205,7 @@ class Recorder:
         for run in sorted(runs_done):
             self._note_finding(run, partial(findings.forget_unrecorded, run=run))
 
-    def _note_finding(self, run: str, say: Callable[[sa.Connection], None]) -> None:
+    def _note_finding(self, run: str, say: "Callable[[sa.Connection], None]") -> None:
         try:
             with self._door.store.write() as db:
                 say(db)
