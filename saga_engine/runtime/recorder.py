@@ -22,15 +22,15 @@ from saga_engine.store import findings, runs
 from saga_engine.store.entry import Entry, Heads
 from saga_engine.store.recording import write
 
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
 UNRECORDABLE: Final = "the result cannot be recorded"
 
 HEADS_MAX: Final = 5_000
 """So many heads of runs are kept. A run without one takes the long way."""
 CAME_BACK: Final = (e.ActionSucceeded, e.ActionFailed)
 """Reports of attempts that have ended."""
-
-if TYPE_CHECKING:
-    import sqlalchemy as sa
 
 Leases: TypeAlias = Callable[[Snapshot], bool]
 """Whether the next task of a run is to be recorded already leased to this worker."""
