@@ -30,7 +30,7 @@ SECONDS_EACH: Final = 0.2
 
 
 def recovery(engine: Engine, order: argparse.Namespace) -> dict[str, Any]:
-    """Seconds from the moment the first worker is known dead until all of its runs have begun again, and ended."""
+    """Seconds from when the first worker is known dead until what it ran has begun again, all have begun, and ended."""
     held = min(order.runs, order.slots if order.what == DUE else THREADS_MAX)
     os.environ[sagas.BEGUN] = tempfile.mkstemp("begun")[1]
     fill(engine, order.store, {"held": held})
@@ -61,14 +61,15 @@ def recovery(engine: Engine, order: argparse.Namespace) -> dict[str, Any]:
     known = dead.astimezone(UTC).timestamp()
     return {
         "concurrency": order.slots,
-        "begun_s": round(begun - known, 3),
+        "again_s": round(max(at for run, at in begun.items() if run in in_hands) - known, 3),
+        "begun_s": round(max(begun.values()) - known, 3),
         "ended_s": round(ended.astimezone(UTC).timestamp() - known, 3),
     }
 
 
-def _begun(runs: int, in_hands: set[str]) -> float:
-    """When the last of the runs began after the kill: those that the worker had *in hands* for a second time."""
+def _begun(runs: int, in_hands: set[str]) -> dict[str, float]:
+    """When each of the runs began after the kill: those that the worker had *in hands* for a second time."""
     lines = [line.split() for line in Path(os.environ[sagas.BEGUN]).read_text().splitlines()]
     again = {run: float(at) for run, attempt, at in lines if int(attempt) > 1 or run not in in_hands}
     assert len(again) == runs, f"{len(again)} of {runs} have begun again"
-    return max(again.values())
+    return again
