@@ -47,14 +47,20 @@ def current(given: Options) -> None:
 
 @db.command(cls=Command, formats=("text",))
 @click.option("--dialect", type=click.Choice(["sqlite", "postgresql"]), help="Default: that of the store's URL.")
+@click.option("--from", "since", metavar="SCHEMA", help="Print the upgrade from this one, as db current names it.")
 @click.pass_obj
-def sql(given: Options, dialect: Literal["sqlite", "postgresql"] | None) -> None:
-    """Print the DDL of the whole schema, for a DBA to read and run."""
+def sql(given: Options, dialect: Literal["sqlite", "postgresql"] | None, since: str | None) -> None:
+    """Print the DDL of the whole schema, for a DBA to read and run.
+
+    Run an upgrade only while no worker and no other program has the store open: here nobody looks.
+    """
+    if since is not None and since not in (known := schema.known()):
+        raise click.BadParameter(f"there is no schema {since}; there are {', '.join(known)}", param_hint="--from")
     with Here(given) as here:
         if dialect is None:
             url = here.settings.store_url().get_secret_value()
             dialect = "sqlite" if url.startswith("sqlite") else "postgresql"
-        sys.stdout.write(schema.sql(dialect))
+        sys.stdout.write(schema.sql(dialect, since))
 
 
 @db.command(cls=Command)

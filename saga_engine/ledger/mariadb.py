@@ -86,6 +86,7 @@ class Mariadb(Database):
         seconds = round(lease.total_seconds())
         return {
             "pool_pre_ping": True,
+            "max_overflow": -1,  # the slots of a worker are the bound; no attempt waits for the session of another
             "pool_reset_on_return": None,  # `listen` does it
             "execution_options": {"schema_translate_map": {SCHEMA: self.schema(url)}},
             "connect_args": {

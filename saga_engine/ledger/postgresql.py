@@ -94,6 +94,7 @@ class Postgresql(Database):
         options = [given if isinstance(given, str) else " ".join(given), *(f"-c {k}={v}" for k, v in limits.items())]
         return {
             "pool_pre_ping": True,
+            "max_overflow": -1,  # the slots of a worker are the bound; no attempt waits for the session of another
             "pool_reset_on_return": None,  # `_forget` does it
             "connect_args": {
                 "options": " ".join(options).strip(),

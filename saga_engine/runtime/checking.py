@@ -114,7 +114,7 @@ def _pinned(row: Any, chart: Chart | None) -> FoundView:  # noqa: ANN401  a row 
     if chart is None:
         text, help_ = f"{told}: its definition is not here", "keep it loaded until its last run has ended"
     else:
-        text = f"{told} with this table: another one had the same version"
+        text = f"{told} with this definition: another one had the same version"
         help_ = "raise the version, and keep the old definition loaded until its last run has ended"
     return FoundView(
         code=STORE,

@@ -75,7 +75,8 @@ def _surroundings(
     return why.Surroundings(
         now=now,
         run=ids.short(row.saga, row.tag, neighbours),
-        queue=f"{row.queue} on {row.host}, where its files are" if row.host and not here else row.queue,
+        queue=row.queue,
+        host=row.host or "",
         entered_at=row.entered_at,
         workers=tuple(_workers(db, here, row.queue)),
         tasks=_attempts(db, run, chart),

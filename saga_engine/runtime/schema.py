@@ -35,9 +35,14 @@ def upgrade(settings: Settings) -> SchemaView:
         store.close()
 
 
-def sql(dialect: Literal["sqlite", "postgresql"]) -> str:
-    """The DDL of the whole schema, for a DBA to read and run."""
-    return upgrading.sql(dialect)
+def known() -> list[str]:
+    """The schemas that there have been, oldest first."""
+    return migrate.known()
+
+
+def sql(dialect: Literal["sqlite", "postgresql"], since: str | None = None) -> str:
+    """The statements that make the schema, or upgrade it from *since*, for a DBA to read and run."""
+    return upgrading.sql(dialect, since)
 
 
 def make_ledger(settings: Settings, connection: str) -> LedgerView:

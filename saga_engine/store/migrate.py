@@ -22,9 +22,14 @@ version_table = Table(
 )
 
 
+def known(versions: Path = VERSIONS) -> list[str]:
+    """The schemas that there have been, oldest first. Each has the number that a file name begins with: `0001_….py`."""
+    return sorted(file.name[:4] for file in versions.glob("[0-9][0-9][0-9][0-9]_*.py"))
+
+
 def head(versions: Path = VERSIONS) -> str | None:
-    """The schema that this program wants. A revision's id is the number its file name begins with: `0001_….py`."""
-    return max((file.name[:4] for file in versions.glob("[0-9][0-9][0-9][0-9]_*.py")), default=None)
+    """The schema that this program wants, the newest."""
+    return max(known(versions), default=None)
 
 
 def current(store: Store) -> str | None:

@@ -59,12 +59,15 @@ def _refuse_in_use(store: Store, db: Connection) -> None:
         raise StoreInUse(workers=count, names=", ".join(f"{row.host} pid {row.pid}" for row in found[:NAMED_MAX]))
 
 
-def sql(dialect: Literal["sqlite", "postgresql"], versions: Path = VERSIONS) -> str:
-    """The DDL that makes the whole schema from nothing, for a DBA to read and run."""
+def sql(dialect: Literal["sqlite", "postgresql"], since: str | None = None, versions: Path = VERSIONS) -> str:
+    """The statements that bring a store to this program's schema, for a DBA to read and run.
+
+    From *since*, one of ``migrate.known``; from nothing where that is None. Nobody looks whether workers live.
+    """
     config = _config(versions, None)
     config.set_main_option("sqlalchemy.dialect", dialect)
     config.output_buffer = buffer = io.StringIO()
-    command.upgrade(config, "head", sql=True)
+    command.upgrade(config, "head" if since is None else f"{since}:head", sql=True)
     return buffer.getvalue()
 
 

@@ -274,7 +274,7 @@ def test_what_would_stay_with_the_old_table(refused: Refused) -> None:
         (["ALTER TABLE item ENABLE ROW LEVEL SECURITY"], "it has row-level security"),
         (["CREATE RULE r AS ON DELETE TO item DO INSTEAD NOTHING"], "it has rules"),
         (["ALTER TABLE item REPLICA IDENTITY FULL"], "it has a replica identity of its own"),
-        (["CREATE PUBLICATION p FOR TABLE item"], "a publication names it"),
+        (["CREATE PUBLICATION p FOR TABLE item"], "the publication p publishes it"),
         (["GRANT SELECT (name) ON item TO PUBLIC"], "rights on single columns"),
         (["ALTER TABLE item SET UNLOGGED"], "it is unlogged or temporary"),
     ]
@@ -282,6 +282,12 @@ def test_what_would_stay_with_the_old_table(refused: Refused) -> None:
         table = "CREATE TABLE item (id bigint PRIMARY KEY, name text)"
         said = refused.by("sqlite to postgresql", [table], [table, *made])
         assert said == f"public.item cannot be replaced: {why}"
+
+
+def test_a_target_that_is_published_with_all_tables(refused: Refused) -> None:
+    table = "CREATE TABLE item (id bigint PRIMARY KEY)"
+    said = refused.by("sqlite to postgresql", [table], [table, 'CREATE PUBLICATION "All" FOR ALL TABLES'])
+    assert said == "public.item cannot be replaced: the publication All publishes it"
 
 
 def test_a_partitioned_target(refused: Refused) -> None:

@@ -95,7 +95,7 @@ def test_check_against_the_store_sees_runs_that_go_by_another_table(saga: Place)
     assert saga("check").code == 0
     changed = saga("check", "--against-store")
     assert (changed.code, "SG060 error" in changed.out) == (6, True)
-    assert "1 live run of parcel v1 cannot go on with this table: another one had the same version" in changed.out
+    assert "1 live run of parcel v1 cannot go on with this definition: another one had the same version" in changed.out
     file.write_text(file.read_text().replace("version=1", "version=2"))
     raised = saga("check", "--against-store")
     assert (raised.code, "SG060 warning" in raised.out) == (0, True)
@@ -152,6 +152,12 @@ def test_the_schema_is_made_upgraded_and_printed(empty: Place) -> None:
     db.close()
     assert {"saga_runs", "saga_tasks", "saga_journal"} - tables == set()
     assert "TIMESTAMP WITH TIME ZONE" in saga("db", "sql", "--dialect", "postgresql").out
+    upgrade = saga("db", "sql", "--from", "0002").out
+    assert "CREATE INDEX ix_saga_tasks_failing" in upgrade
+    assert "CREATE TABLE" not in upgrade
+    wrong = saga("db", "sql", "--from", "4")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "there is no schema 4; there are 0001, 0002, 0003, 0004" in wrong.err
 
 
 def test_a_ledger_is_made_once(saga: Place) -> None:

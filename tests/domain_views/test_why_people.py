@@ -90,7 +90,7 @@ W06 WAITING waits for the event file since 11:59:00 UTC; gives up at 20:00:00 UT
 
 def test_w06_a_near_miss_is_an_event_whose_guard_says_no() -> None:
     assert told(POLL, waits(polled())).splitlines()[1] == (
-        '  the event abort by bob has arrived and waits: urgent said no to {"reason":"later"} (W07)'
+        '  the event abort by bob has arrived and waits: urgent said no to {"reason":"later"}'
     )
 
 

@@ -107,6 +107,16 @@ W01 EXPORTING is due since 12:00:00 UTC, and no live worker serves the queue big
     assert waiting_on(MIGRATE, run, around(workers=())) == "a worker for the queue default"
 
 
+def test_w01_no_live_worker_is_on_the_host_that_has_the_files() -> None:
+    assert (
+        told(MIGRATE, begin(MIGRATE), workers=(), host="db1")
+        == """\
+W01 EXPORTING is due since 12:00:00 UTC, and no live worker serves the queue default on db1, where its files are
+  > saga worker: starts a worker; run it on db1
+"""
+    )
+
+
 def test_w02_all_slots_are_busy() -> None:
     run = begin(MIGRATE)
     workers = (replace(IDLE, busy=8), replace(IDLE, host="db-3", slots=1, busy=1))

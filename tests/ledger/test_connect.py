@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -359,6 +360,13 @@ def test_a_driver_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, driver, None)
     with pytest.raises(SettingsError, match=f"connection dw: install the driver, the Python package {driver}"):
         connect.open_target("dw", url)
+
+
+def test_as_many_attempts_as_a_worker_has_slots_work_at_once(server: Engine) -> None:
+    """None waits for the connection of another: one that needs a second one would wait for itself."""
+    with ExitStack() as sessions:
+        for number in range(20):
+            sessions.enter_context(connect.session(server, f"task {number}"))
 
 
 def test_a_connection_that_the_work_has_detached_is_closed_and_the_pool_goes_on(server: Engine) -> None:

@@ -91,7 +91,7 @@ saga.at(S.ASKING).approval(go_live).then(approved=S.COMPLETED, rejected=S.STOPPE
     ),
     Rule(
         "SG034",
-        "a quorum that cannot be",
+        "a quorum that cannot be reached",
         """\
 A quorum below 1 asks nobody. One above the number of people in the role, and in the role of escalate=, is never
 reached, for each person has one verdict: the approval can only be rejected or expire.""",

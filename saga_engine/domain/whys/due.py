@@ -38,8 +38,10 @@ def _for_a_worker(view: View, task: Task, since: str) -> Cause:
     if workers is None:
         return Cause("W00", "a worker", since, lines)
     if not workers:
-        sentence = f"{since}, and no live worker serves the queue {view.around.queue}"
-        return Cause("W01", f"a worker for the queue {view.around.queue}", sentence, lines, (start_worker(view),))
+        where = f" on {view.around.host}, where its files are" if view.around.host else ""
+        queue = f"the queue {view.around.queue}{where}"
+        sentence = f"{since}, and no live worker serves {queue}"
+        return Cause("W01", f"a worker for {queue}", sentence, lines, (start_worker(view),))
     fit = [worker for worker in workers if any(loaded.digest == view.run.digest for loaded in worker.loaded)]
     if not fit:
         return _not_loaded(view, since, workers)
@@ -83,10 +85,7 @@ def _not_loaded(view: View, since: str, workers: tuple[Worker, ...]) -> Cause:
     lines += [f"{file} could not be loaded: {error}" for file, error in broken.items()]
     mend = "shows why it cannot be loaded; mend it, then restart the worker"
     checks = [Offer(f"saga check {file}", mend, outside=True) for file in broken]
-    start = start_worker(view)
-    load = Offer(
-        start.command.replace("saga ", "saga --workflows … "), f"starts a worker that has {saga}", outside=True
-    )
+    load = start_worker(view, saga)
     return Cause(
         "W10", f"a worker with {saga}", f"{since}, and no live worker has {saga} loaded", tuple(lines), (*checks, load)
     )

@@ -112,10 +112,13 @@ def times(view: View, task: Task) -> str:
     return f"{task.failures} of {counted(retry_of(view.chart, task.kind, task.state, NOTICE_RETRY).attempts, 'time')}"
 
 
-def start_worker(view: View) -> Offer:
-    """A worker for the run's queue, here."""
+def start_worker(view: View, having: str = "") -> Offer:
+    """A worker for the run's queue, *having* that saga: here, or where the run's files are."""
     queue = "" if view.around.queue == "default" else f" --queues {view.around.queue}"
-    return Offer(f"saga worker{queue}", "starts a worker here", outside=True)
+    loads = " --workflows …" if having else ""
+    what = f" that has {having}" if having else "" if view.around.host else " here"
+    where = f"; run it on {view.around.host}" if view.around.host else ""
+    return Offer(f"saga{loads} worker{queue}", f"starts a worker{what}{where}", outside=True)
 
 
 def see_workers(then: str) -> Offer:

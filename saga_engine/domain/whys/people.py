@@ -105,7 +105,7 @@ def _wanted(view: View) -> Event[Any] | None:
 
 
 def _near_miss(view: View, wanted: Event[Any] | None, waiting: WaitingEvent) -> str:
-    """An event that has arrived and was not taken: another name, a guard that says no (W07), a pause."""
+    """An event that has arrived and was not taken: another name, a guard that says no, a pause."""
     said = f"the event {waiting.name} by {waiting.actor} has arrived and waits"
     ways = view.chart.ways(view.run.state, f"event:{waiting.name}") if view.chart else ()
     listed = ways or (wanted is not None and waiting.name == wanted.name)
@@ -114,7 +114,7 @@ def _near_miss(view: View, wanted: Event[Any] | None, waiting: WaitingEvent) -> 
     if view.run.paused:
         return f"{said} for the resume"
     guards = " and ".join(named(way.guard) for way in ways if way.guard)
-    return f"{said}: {guards} said no to {shown(waiting.payload)} (W07)"
+    return f"{said}: {guards} said no to {shown(waiting.payload)}"
 
 
 def _sends(view: View, wanted: Event[Any] | None) -> tuple[Offer, ...]:

@@ -98,10 +98,12 @@ class Surroundings:
     run: str
     """The name of the run as people type it."""
     queue: str = "default"
+    host: str = ""
+    """Where the run's files are; "" where it has none that only one host reaches."""
     entered_at: datetime | None = None
     """When the run came to its state."""
     workers: tuple[Worker, ...] | None = None
-    """The live workers that serve the run's queue; None where nobody looked, as for a list."""
+    """The live workers that serve the run's queue, on its host; None where nobody looked, as for a list."""
     tasks: Mapping[str, Attempt] = field(default_factory=lambda: MappingProxyType({}))
     """By the task's name; what is missing is taken as unknown."""
     paused: Hold | None = None

@@ -44,9 +44,16 @@ SELECT w.why FROM pg_class c CROSS JOIN LATERAL (VALUES
     (c.reltablespace <> 0, 'it has its own tablespace'),
     (EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid), 'it has policies'),
     (EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid), 'it has rules'),
-    (EXISTS (SELECT FROM pg_publication_rel p WHERE p.prrelid = c.oid), 'a publication names it'),
     (EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attacl IS NOT NULL), 'rights on single columns')
   ) AS w(is_so, why) WHERE c.oid = %(table)s::regclass AND w.is_so"""
+
+# Named, or with all tables of the database or its schema: a subscriber would get the rows of the staging table, and
+# go on with the rows of the table that is replaced.
+_PUBLICATIONS: Final = """
+SELECT 'the publication ' || p.pubname || ' publishes it'
+  FROM pg_publication_tables p JOIN pg_class c ON c.relname = p.tablename
+  JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = p.schemaname
+ WHERE c.oid = %(table)s::regclass"""
 
 
 def unfit(db: Connection) -> list[str]:
@@ -99,6 +106,6 @@ def refusals(db: Connection, table: Table) -> list[str]:
     values = {"table": sql.written(table.name)}
     return [
         f"{table.name} cannot be replaced: {why}"
-        for query in (_DEPENDENTS, _PROPERTIES)
+        for query in (_DEPENDENTS, _PROPERTIES, _PUBLICATIONS)
         for why in sorted(db.exec_driver_sql(query, values).scalars())
     ]
