@@ -22,7 +22,7 @@ from saga_engine.ledger.mariadb_errors import NO_SAVEPOINT, code
 
 COMMITS: Final = re.compile(
     r"""
-    (?> \s+ | /\*(?![!M]).*?\*/ | --\s[^\n]*\n | \#[^\n]*\n )*+  # comments, but for those that are executed
+    (?> \s+ | /\*(?!M?!).*?\*/ | --(?=\s)[^\n]*\n | \#[^\n]*\n )*+  # comments, but for those that are executed
     (?: /\*M?!\d*\s* )?
     (?: COMMIT | ROLLBACK (?! \s+ (?:WORK\s+)? TO\b) | BEGIN (?! \s+ NOT\b) | START | XA
       | CREATE (?! (?:\s+OR\s+REPLACE)? \s+ TEMPORARY\b) | DROP (?! \s+ TEMPORARY\b) | ALTER | RENAME | TRUNCATE
