@@ -150,6 +150,25 @@ def test_a_column_that_both_sides_compute(lite: Database, exports: Path, fresh_u
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("key", "lost"),
+    [
+        ("id integer PRIMARY KEY", ["the numbering of id"]),
+        ("id INTEGER, PRIMARY KEY (id)", ["the numbering of id"]),
+        ("id integer PRIMARY KEY AUTOINCREMENT", ["the numbering of id", "AUTOINCREMENT"]),
+        ("id integer PRIMARY KEY DESC", []),
+        ("id int PRIMARY KEY", []),
+    ],
+)
+def test_a_new_table_of_another_kind_gives_no_numbers(
+    lite: Database, postgres_url: str, exports: Path, key: str, lost: list[str]
+) -> None:
+    """What SQLite does for a rowid, nobody does there; a key of two columns, or one with an index, is no rowid."""
+    lite.run(f"CREATE TABLE item ({key})")
+    notes = Mover(move("item", exports), lite, Database(postgres_url)).preflight().notes
+    assert notes == tuple(f"{what} is not carried over: make the target table first to keep it" for what in lost)
+
+
 def test_wider_columns_hold_every_value(postgres_url: str, fresh_url: Fresh, exports: Path) -> None:
     source, target = Database(postgres_url), Database(fresh_url("postgresql", "wide"))
     source.run(

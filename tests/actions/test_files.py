@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,30 @@ def test_a_manifest_must_be_the_one_that_was_written(folder: Path) -> None:
 def test_a_step_key_never_leads_out_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "exports").mkdir()
     assert folders.make(tmp_path / "exports", "../../etc/x", 1).parent == tmp_path / "exports"
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The inodes that were synced, in their order."""
+    found: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: found.append(os.fstat(descriptor).st_ino))
+    return found
+
+
+def test_a_folder_that_was_made_is_there_after_a_power_cut(tmp_path: Path, synced: list[int]) -> None:
+    """Its name is in the folder above, which is synced for it; so is every level that had to be made."""
+    folders.make_exports(tmp_path / "a" / "b" / "exports")
+    made = [tmp_path, tmp_path / "a", tmp_path / "a" / "b"]
+    assert synced == [path.stat().st_ino for path in made]
+    folders.make(tmp_path / "a" / "b" / "exports", "run.2", 1)
+    assert synced[3:] == [(tmp_path / "a" / "b" / "exports").stat().st_ino]
+
+
+def test_a_folder_for_exports_that_is_there_is_let_be(tmp_path: Path, synced: list[int]) -> None:
+    folders.make_exports(tmp_path)
+    assert synced == []
+
+
+def test_only_the_user_may_look_into_a_folder_for_exports(tmp_path: Path) -> None:
+    folders.make_exports(tmp_path / "a" / "exports")
+    assert (tmp_path / "a" / "exports").stat().st_mode & 0o077 == 0

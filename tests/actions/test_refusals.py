@@ -106,6 +106,14 @@ def test_a_target_with_another_key(refused: Refused, pair: str) -> None:
     )
 
 
+def test_a_key_that_both_sides_compute(refused: Refused) -> None:
+    """What is not copied tells no rows apart; the other columns are no key."""
+    create = ["CREATE TABLE item (a int, k int GENERATED ALWAYS AS (a * 2) STORED, l int, PRIMARY KEY (l, k))"]
+    assert refused.by("postgresql to postgresql", create, create) == (
+        "the key column k is computed in public.item, too, and would not be copied: make it a plain one there"
+    )
+
+
 @pytest.mark.parametrize("pair", ["sqlite to sqlite", "postgresql to postgresql"])
 def test_columns_that_do_not_match_by_name(refused: Refused, pair: str) -> None:
     why = refused.by(
@@ -345,7 +353,7 @@ def test_a_folder_for_exports_that_is_a_file(fresh_url: Fresh, exports: Path) ->
     exports.touch()
     source, target = Database(fresh_url("sqlite", "source")), Database(fresh_url("sqlite", "target"))
     source.run("CREATE TABLE item (id integer PRIMARY KEY)")
-    with pytest.raises(CannotMove, match="exports is no folder in which you may write"):
+    with pytest.raises(CannotMove, match="exports is no folder in which you may read and write"):
         Mover(move("item", exports / "deeper"), source, target).preflight()
     assert target.rows("SELECT name FROM sqlite_master") == []
 

@@ -46,8 +46,9 @@ class Table:
 
     *key* is the primary key, in its order. *left_behind* and *triggers* name what a new table elsewhere would
     lack, *given_up* what this one will lack when another has taken its place, and why. *left_alone* tells what stays
-    as it is when that happens, though it should follow the rows. *sql* is the statement that made it, where the
-    database keeps it. *strict*: as in SQLite's STRICT.
+    as it is when that happens, though it should follow the rows. *counting* are the columns whose numbers come from a
+    counter that remembers what it has given. *sql* is the statement that made it, where the database keeps it, and
+    *refers_to* names the tables of the foreign keys in it. *strict*: as in SQLite's STRICT.
     """
 
     name: TableName
@@ -58,6 +59,8 @@ class Table:
     triggers: tuple[str, ...] = ()
     given_up: tuple[str, ...] = ()
     left_alone: tuple[str, ...] = ()
+    counting: tuple[str, ...] = ()
+    refers_to: tuple[str, ...] = ()
     sql: str = ""
     strict: bool = False
 

@@ -25,8 +25,16 @@ MANIFEST: Final = "manifest.json"
 UNDONE: Final = ".undone"
 
 
+def make_exports(exports: Path) -> None:
+    """Make the folder for all exports, and those above it that are missing; what is there is let be."""
+    missing = [folder for folder in (exports, *exports.parents) if not folder.exists()]
+    for folder in reversed(missing):
+        folder.mkdir(mode=0o700 if folder == exports else 0o777, exist_ok=True)
+        _sync(folder.parent)  # its name is there: without it, what is synced below is lost in a power cut
+
+
 def make(exports: Path, key: str, attempt: int) -> Path:
-    """Make the folder of this attempt."""
+    """Make the folder of this attempt; after this it is there, whatever happens."""
     folder = exports / f"{_plain(key)}.{attempt}"
     try:
         folder.mkdir(mode=0o700)  # rows of a user's table: nobody else's business
@@ -34,6 +42,7 @@ def make(exports: Path, key: str, attempt: int) -> Path:
         raise ExportGone(folder=exports) from None
     except FileExistsError:
         raise MoveError(f"{folder} is there already: attempt {attempt} of this step has been here before") from None
+    _sync(exports)
     return folder
 
 

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
-from saga_engine.actions.copy import indexes, names, pairs, problems
+from saga_engine.actions.copy import folders, indexes, names, notes, pairs, problems
 from saga_engine.actions.copy.catalog import Table
 from saga_engine.actions.copy.columns import Drawn, draw
 from saga_engine.actions.copy.dialect import Looked
@@ -30,7 +30,7 @@ def preflight(step: Step[Move]) -> Plan:
     with step.connect(step.input.source) as source, step.connect(step.input.target) as target:
         plan = _plan(step, exports, Asked(source), Asked(target))
         ledger.create(target.engine)
-    exports.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folders.make_exports(exports)
     return plan
 
 
@@ -60,7 +60,7 @@ def _plan(step: Step[Move], exports: Path, here: Asked, there: Asked) -> Plan:
         bytes=looked.bytes,
         chunk_rows=step.input.chunk_rows,
         exports=str(exports),
-        notes=(*drawn.notes, *left_behind),
+        notes=(*drawn.notes, *left_behind, *_of_like(table, existing, target, there, like=like)),
     )
     return _with_slow_keys(plan)
 
@@ -121,9 +121,18 @@ def _new(table: Table, existing: Table | None, *, like: str) -> tuple[list[NewIn
     """What a new table gets beside its columns and its key, and what it will lack; or what replacing one costs."""
     if existing is not None:
         return [], [*(f"the kept table gives up {what}" for what in existing.given_up), *existing.left_alone]
-    made, notes = indexes.repeated(table) if like else indexes.carried(table)
+    made, others = indexes.repeated(table) if like else indexes.carried(table)
     missing = table.triggers if like else (*table.left_behind, *table.triggers)
-    return made, [*notes, *(f"{what} is not carried over: make the target table first to keep it" for what in missing)]
+    return made, [*others, *(f"{what} is not carried over: make the target table first to keep it" for what in missing)]
+
+
+def _of_like(table: Table, existing: Table | None, target: TableName, there: Asked, *, like: str) -> list[str]:
+    """What is to be known of the table that the new one takes after: the existing one, or the source by its words."""
+    model = existing or (table if like else None)
+    if model is None:
+        return []
+    referring = notes.referring(model, target, there, replaced=existing is not None)
+    return [*referring, *notes.given_again(table, model)]
 
 
 def _with_slow_keys(plan: Plan) -> Plan:

@@ -47,8 +47,8 @@ def found(here: Asked, there: Asked, table: Table, target: TableName, existing: 
 def room(exports: Path, needed_bytes: int) -> list[str]:
     """Look at the disk that will hold the chunk files: may this user write there, and is there space."""
     folder = next(path for path in (exports.absolute(), *exports.absolute().parents) if path.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        return [f"the files cannot be written to {exports}: {folder} is no folder in which you may write"]
+    if not folder.is_dir() or not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        return [f"the files cannot be written to {exports}: {folder} is no folder in which you may read and write"]
     free_bytes = shutil.disk_usage(folder).free
     if free_bytes >= needed_bytes:
         return []
@@ -64,7 +64,14 @@ def refuse_store_file(database: str, store: str, table: TableName) -> None:
 def _keys(table: Table, existing: Table | None) -> list[str]:
     if not table.key:
         return [f"{table.name} has no primary key: rows could not be told apart"]
-    if existing is not None and existing.key != table.key:
+    if existing is None:
+        return []
+    if existing.key != table.key:
         theirs = ", ".join(existing.key) or "missing"
         return [f"the primary key of {existing.name} is {theirs}, that of the source is {', '.join(table.key)}"]
-    return []
+    here, there = ({column.name for column in side.columns if column.computed} for side in (table, existing))
+    return [
+        f"the key column {name} is computed in {existing.name}, too, and would not be copied: make it a plain one there"
+        for name in table.key
+        if name in here & there
+    ]

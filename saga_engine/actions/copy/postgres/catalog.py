@@ -137,6 +137,7 @@ def describe(db: Connection, table: TableName) -> Table | None:
         triggers=tuple(db.exec_driver_sql(_TRIGGERS, (found.oid,)).scalars()),
         given_up=tuple(db.exec_driver_sql(_GIVEN_UP, (found.oid,)).scalars()),
         left_alone=tuple(sequences.left_alone(db, table)),
+        counting=tuple(sequences.counting(db, table)),
     )
 
 

@@ -100,6 +100,11 @@ def left_alone(db: Connection, table: TableName) -> list[str]:
     ]
 
 
+def counting(db: Connection, table: TableName) -> list[str]:
+    """The columns whose numbers a sequence gives, each once."""
+    return list(dict.fromkeys(row.attname for row in of(db, table) if not row.left_alone))
+
+
 def missing_rights(db: Connection, table: TableName) -> list[str]:
     """Name the rights that this user would need on sequences that *table* uses; the owner of a table has its own."""
     rows = {row.oid: row for row in of(db, table) if not row.left_alone and not row.is_owned}

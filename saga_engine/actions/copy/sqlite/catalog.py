@@ -35,6 +35,7 @@ _INDEX_COLUMNS: Final = (
     "SELECT name, cid, \"desc\" AS descending, coll FROM pragma_index_xinfo(?, 'main') WHERE key = 1 ORDER BY seqno"
 )
 _FOREIGN_KEYS: Final = "SELECT DISTINCT \"table\" FROM pragma_foreign_key_list(?, 'main') ORDER BY 1"
+_AUTOINCREMENT: Final = re.compile(r"\bAUTOINCREMENT\b", re.IGNORECASE)
 _SQL: Final = "SELECT sql FROM main.sqlite_master WHERE type = 'index' AND name = ?"
 _TRIGGERS: Final = (
     "SELECT name FROM main.sqlite_master WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE ORDER BY name"
@@ -61,13 +62,17 @@ def describe(db: Connection, table: TableName) -> Table | None:
     key = tuple(row.name for row in sorted(found_columns, key=lambda row: row.pk) if row.pk)
     collations = _key_collations(db, table)
     indexes = _indexes(db, table)
+    numbered = _numbered(found_columns, key, collations)
+    refers_to = tuple(db.exec_driver_sql(_FOREIGN_KEYS, (table.name,)).scalars())
     return Table(
         name=table,
         columns=tuple(_column(row, key, collations) for row in found_columns if row.hidden != HIDDEN),
         key=key,
         indexes=tuple(indexes),
-        left_behind=tuple(_left_behind(db, table, found.sql, found_columns)),
+        left_behind=tuple(_left_behind(found.sql, found_columns, numbered, refers_to)),
         triggers=tuple(f"the trigger {name}" for name in db.exec_driver_sql(_TRIGGERS, (table.name,)).scalars()),
+        counting=numbered if _AUTOINCREMENT.search(found.sql) else (),
+        refers_to=refers_to,
         sql=found.sql,
         strict=is_strict(found.sql),
     )
@@ -153,7 +158,14 @@ def _indexes(db: Connection, table: TableName) -> list[Index]:
     return found
 
 
-def _left_behind(db: Connection, table: TableName, sql: str, columns: Sequence[Row[Any]]) -> list[str]:
+def _numbered(columns: Sequence[Row[Any]], key: Sequence[str], collations: dict[str, str]) -> tuple[str, ...]:
+    """The column that SQLite numbers by itself, for it is the rowid; a key that has an index is not."""
+    if collations or len(key) != 1:
+        return ()
+    return tuple(row.name for row in columns if row.name == key[0] and row.type.upper() == ROWID_TYPE)
+
+
+def _left_behind(sql: str, columns: Sequence[Row[Any]], numbered: Sequence[str], refers_to: Sequence[str]) -> list[str]:
     """What a table made by other words would lack."""
     return [
         *(f"the default of {row.name}" for row in columns if row.dflt_value is not None),
@@ -162,8 +174,9 @@ def _left_behind(db: Connection, table: TableName, sql: str, columns: Sequence[R
             for row in columns
             if row.hidden in GENERATED
         ),
-        *(f"the foreign key to {name}" for name in db.exec_driver_sql(_FOREIGN_KEYS, (table.name,)).scalars()),
+        *(f"the foreign key to {name}" for name in refers_to),
         *(["its CHECK constraints"] if re.search(r"\bCHECK\s*\(", sql, re.IGNORECASE) else []),
         *(["its COLLATE clauses"] if re.search(r"\bCOLLATE\s", sql, re.IGNORECASE) else []),
-        *(["AUTOINCREMENT"] if re.search(r"\bAUTOINCREMENT\b", sql, re.IGNORECASE) else []),
+        *(f"the numbering of {name}" for name in numbered),
+        *(["AUTOINCREMENT"] if _AUTOINCREMENT.search(sql) else []),
     ]

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from saga_engine.actions.copy.canonical import EXACT_FLOAT
 from saga_engine.actions.copy.catalog import Table
 from saga_engine.actions.copy.dialect import Finding, Looked
+from saga_engine.actions.copy.names import TableName
 from saga_engine.actions.copy.plan import Lane
 from saga_engine.actions.copy.postgres import types
 from saga_engine.actions.copy.sqlite.declared import meaning
@@ -36,7 +37,7 @@ def look(db: Connection, table: Table, lanes: Sequence[Lane]) -> Looked:
         sums = ", ".join(f"coalesce(sum({sql}), 0)" for _, sql in some)
         counts = db.exec_driver_sql(f"SELECT {sums} FROM {name}").one()
         findings += [
-            Finding(lane.source.name, count, _key_of_one(db, table, sql), _why(lane, sql))
+            Finding(lane.source.name, count, key_of_one(db, table.name, table.key, sql), _why(lane, sql))
             for (lane, sql), count in zip(some, counts, strict=True)
             if count
         ]
@@ -118,12 +119,14 @@ def _why(lane: Lane, check: str) -> str:
     return f"a value that {lane.target.type} cannot hold exactly"
 
 
-def _key_of_one(db: Connection, table: Table, check: str) -> str:
-    """The key of a row for which *check* is true, readable even where its text is not."""
-    key = ", ".join(f"typeof({quote(name)}), CAST({quote(name)} AS BLOB)" for name in table.key)
-    row = db.exec_driver_sql(f"SELECT {key} FROM {qualified(table.name)} WHERE {check} LIMIT 1").one()
-    items = [
+def key_of_one(db: Connection, table: TableName, key: Sequence[str], check: str) -> str:
+    """The key of a row for which *check* is true, readable even where its text is not; empty without such a row."""
+    items = ", ".join(f"typeof({quote(name)}), CAST({quote(name)} AS BLOB)" for name in key)
+    row = db.exec_driver_sql(f"SELECT {items} FROM {qualified(table)} WHERE {check} LIMIT 1").one_or_none()
+    if row is None:
+        return ""
+    texts = [
         f"\\x{value.hex()}" if kind == "blob" else "NULL" if value is None else value.decode(errors="replace")
         for kind, value in zip(row[::2], row[1::2], strict=True)
     ]
-    return f"({', '.join(items)})"
+    return f"({', '.join(texts)})"

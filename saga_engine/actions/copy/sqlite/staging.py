@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row
 from saga_engine.actions.copy.drift import refuse_drift
 from saga_engine.actions.copy.names import TableName, as_loaded, derived
 from saga_engine.actions.copy.plan import Plan
-from saga_engine.actions.copy.sqlite import catalog
+from saga_engine.actions.copy.sqlite import catalog, references
 from saga_engine.actions.copy.sqlite.fingerprint import fingerprint
 from saga_engine.actions.copy.sqlite.sql import body, index_definition, qualified, quote
 
@@ -32,7 +32,8 @@ def finish_staging(db: Connection, plan: Plan) -> None:
     """See ``dialect.Dialect``.
 
     Names of indexes are unique in the whole file and cannot be changed. So those of an existing table are made at
-    the swap; here the unique ones are made under other names, to find out while there is a way back.
+    the swap; here the unique ones are made under other names, to find out while there is a way back. ``MoveError`` for
+    a foreign key that does not hold.
     """
     for index in plan.indexes:
         definition = index.definition or f"({', '.join(map(quote, index.columns))})"
@@ -43,6 +44,7 @@ def finish_staging(db: Connection, plan: Plan) -> None:
     for existing in unique_indexes(db, plan):
         definition = index_definition(existing.sql) or ""
         db.exec_driver_sql(_create_index(proof_name(existing, plan), plan.staging, definition, unique=True))
+    references.refuse_orphans(db, plan)
 
 
 def drop_staging(db: Connection, plan: Plan) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from saga_engine.actions.copy.drift import refuse_drift
 from saga_engine.actions.copy.names import TableName
 from saga_engine.actions.copy.plan import Plan
+from saga_engine.actions.copy.sqlite import references
 from saga_engine.actions.copy.sqlite.fingerprint import fingerprint
 from saga_engine.actions.copy.sqlite.sql import qualified, quote
 from saga_engine.actions.copy.sqlite.staging import attached, proof_names
@@ -27,6 +28,7 @@ def swap(db: Connection, plan: Plan) -> list[str]:
     for the new one, under their names; the kept table has its rows and keys only.
     """
     refuse_drift(plan, fingerprint(db, plan.target))
+    references.refuse_orphans(db, plan)  # rows that were referred to may have gone since LOADING
     statements = [*_set_aside(db, plan), _rename(plan.staging, plan.target), *_made_again(db, plan)]
     _carry_sequence(db, plan)
     with _references_stay(db):
@@ -36,7 +38,7 @@ def swap(db: Connection, plan: Plan) -> list[str]:
 
 
 def to_prove(db: Connection, plan: Plan) -> list[str]:
-    """See ``dialect.Dialect``. SQLite proves none of them."""
+    """See ``dialect.Dialect``. The swap has proved them; SQLite itself proves none."""
     del db, plan
     return []
 
