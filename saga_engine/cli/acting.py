@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Final, NamedTuple, TypeAlias
 
@@ -72,7 +73,21 @@ def acted(here: Here, reply: Reply, done: str, wait: timedelta | None) -> int:
         here.note(f"note:  {reply.note}")
     if wait is None or output.for_people(here.options):
         output.item(here.options, "Reply", reply, lambda: _line(reply, done))
-    return 0 if wait is None else waited(here, reply.run_id, wait)
+    if wait is None:
+        return 0
+    with _recorded(here, [reply], done):
+        return waited(here, reply.run_id, wait)
+
+
+@contextmanager
+def _recorded(here: Here, replies: Sequence[Reply], done: str) -> Iterator[None]:
+    """Tell what is recorded, whatever ends the wait for what comes of it: else somebody does it again."""
+    try:
+        yield
+    except (KeyboardInterrupt, SagaError):
+        for reply in replies:
+            here.note(f"note:  {reply.run}: {done} is recorded; saga show {reply.run} --watch")
+        raise
 
 
 def waited(
@@ -104,7 +119,8 @@ def each(here: Here, asked: Chosen, act: Callable[[str], Reply], done: str, wait
         output.items(here.options, "ReplyList", Reply, replies, REPLIES, empty="nothing was done")
     else:
         end = time.monotonic() + wait.total_seconds()
-        runs = [_until(here, reply.run_id, _left(wait, end)) for reply in replies]
+        with _recorded(here, replies, done):
+            runs = [_until(here, reply.run_id, _left(wait, end)) for reply in replies]
         output.items(here.options, "RunList", RunView, [run for run, _ in runs], RUNS, empty="nothing was done")
         for run, code in runs:
             _note(here, run, code)

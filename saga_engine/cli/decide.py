@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import click
 from pydantic import BaseModel
@@ -24,8 +24,6 @@ from saga_engine.store import inspect
 
 DIGEST_SHOWN: Final = 12
 """Digits of a digest that people see; scripts get it whole."""
-VALUE_SHOWN: Final = 200
-"""Characters of a value that the picture of an approval shows."""
 APPROVALS: Final = "saga approvals {run} -o json shows what waits, with its digest"
 
 GATES: Final = (
@@ -180,10 +178,15 @@ def _picture(gate: ApprovalView) -> RenderableType:
     given = "; ".join(f"{'yes' if vote.approved else 'no'} by {vote.actor}" for vote in gate.votes)
     return Lines(
         people.cell(f"{head}, {gate.have} given" + (f" ({given})" if given else "")),
-        people.facts((f"  {name}", brief(value, VALUE_SHOWN)) for name, value in gate.shows.items()),
+        people.facts((f"  {name}", brief(value, most=None)) for name, value in _shown(gate.shows)),
         people.cell(f"  approved it goes to {gate.leads_to or 'its next state'}"),
         Text(f"  digest {gate.digest[:DIGEST_SHOWN]}, expires {clock(gate.expires_at, now)}", style="dim"),
     )
+
+
+def _shown(value: Any) -> Iterable[tuple[str, Any]]:  # noqa: ANN401  any JSON
+    """All of what is decided on: nothing of it is left out, for the digest is of the whole."""
+    return value.items() if isinstance(value, dict) else [("shown", value)]
 
 
 def _payload_model(here: Here, run_id: str, event: str) -> type[BaseModel]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -23,6 +23,8 @@ from saga_engine.runtime.views import ApprovalView, RunLine, RunPage, StatusLine
 from saga_engine.store import inspect
 
 STATUSES: Final = ("running", "waiting", "parked", "completed", "rolled_back", "cancelled", "failed")
+PAGE: Final = 50
+"""Runs of a list that people see at once."""
 PARKED_SHOWN: Final = 50
 """How many parked runs ``saga status`` names."""
 
@@ -100,7 +102,7 @@ def status(given: Options, *, watch: bool) -> None:
 @click.option("--status", type=click.Choice(STATUSES), help="Runs with this status.")
 @click.option("--live/--ended", default=None, help="Runs that have not ended, or those that have.")
 @click.option("--since", type=Moment(), metavar="WHEN", help="Runs started since: 2026-11-23, 2026-11-23T07:00, or 2h.")
-@click.option("--limit", type=click.IntRange(1, 1_000), default=50, show_default=True, help="At most so many.")
+@click.option("--limit", type=click.IntRange(1, 1_000), help="At most so many: 50, and all as jsonl or csv.")
 @click.option("--page", metavar="NEXT", help="The page behind the one that named this as next.")
 @options.watch_option
 @click.pass_obj
@@ -112,21 +114,24 @@ def list_runs(
     status: str | None,
     live: bool | None,
     since: datetime | None,
-    limit: int,
+    limit: int | None,
     page: str | None,
     watch: bool,
 ) -> None:
     """List runs, the newest first."""
     with Here(given) as here:
 
-        def look() -> RunPage:
+        def look(page: str | None = page) -> RunPage:
             return here.engine.find(
-                saga=saga, state=state, status=status, live=live, since=since, limit=limit, page=page
+                saga=saga, state=state, status=status, live=live, since=since, limit=limit or PAGE, page=page
             )
 
         def write(found: RunPage) -> None:
+            if limit is None and output.streams(given):
+                output.stream(given, RunLine, _pages(found, look))
+                return
             output.items(given, "RunList", RunLine, found.items, RUNS, next_page=found.next, empty="no runs")
-            if found.next and output.for_people(given):
+            if found.next and given.format != "json":
                 here.note(f"more:  saga list --page {found.next} …")
 
         found = look()
@@ -145,6 +150,14 @@ def workers(given: Options) -> None:
     with Here(given) as here:
         found = here.engine.workers()
         output.items(given, "WorkerList", WorkerView, found, WORKERS, empty="no worker; saga worker starts one")
+
+
+def _pages(found: RunPage, look: Callable[[str | None], RunPage]) -> Iterator[Sequence[RunLine]]:
+    """All that there are, from the first page on."""
+    yield found.items
+    while found.next:
+        found = look(found.next)
+        yield found.items
 
 
 def _refuse_unknown(here: Here, saga: str | None, state: str | None) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
+import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel
@@ -17,6 +17,9 @@ from saga_engine.cli.options import Options
 from saga_engine.cli.people import Column
 
 SCHEMA: Final = "saga/v1"
+
+UNSEEN: Final = re.compile(r"[^\x20-\x7e\n]")
+"""What may be no character to be seen."""
 
 V = TypeVar("V", bound=BaseModel)
 
@@ -58,6 +61,11 @@ def for_people(options: Options) -> bool:
     return options.format in ("table", "wide")
 
 
+def streams(options: Options) -> bool:
+    """Whether a list is printed line by line, and may be of any length."""
+    return options.format in ("jsonl", "csv")
+
+
 def records(
     options: Options, kind: str, model: type[BaseModel], values: Sequence[BaseModel], next_page: str | None = None
 ) -> None:
@@ -70,6 +78,15 @@ def records(
                 line(value)
         case _:
             _csv(model, values)
+
+
+def stream(options: Options, model: type[BaseModel], pages: Iterable[Sequence[BaseModel]]) -> None:
+    """Print a list of any length as JSON lines or CSV, page after page."""
+    if options.format == "csv":
+        _csv(model, ())
+    for values in pages:
+        for value in values:
+            line(value) if options.format == "jsonl" else _row(value)
 
 
 def line(value: BaseModel) -> None:
@@ -88,18 +105,27 @@ def _json(tree: Mapping[str, Any]) -> None:
 
 
 def _text(tree: Any, indent: int | None = None) -> str:  # noqa: ANN401  any JSON
-    """JSON; where standard output cannot carry every character, in ASCII, which is JSON too."""
-    return json.dumps(tree, indent=indent, ensure_ascii=not people.unicode())
+    """JSON; where standard output cannot carry every character, in ASCII, which is JSON too.
+
+    What is no printable character is escaped in any case: a person may read it at a terminal.
+    """
+    text = json.dumps(tree, indent=indent, ensure_ascii=not people.unicode())
+    return UNSEEN.sub(lambda found: found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1], text)
 
 
 def _csv(model: type[BaseModel], values: Sequence[BaseModel]) -> None:
     """The fields of the JSON as columns; what is no plain value as JSON in its cell."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(model.model_fields)
+    _write_row(model.model_fields)
     for value in values:
-        writer.writerow(_cell(found) for found in plain(value).values())
-    sys.stdout.write(out.getvalue())
+        _row(value)
+
+
+def _row(value: BaseModel) -> None:
+    _write_row(_cell(found) for found in plain(value).values())
+
+
+def _write_row(cells: Iterable[str]) -> None:
+    csv.writer(sys.stdout, lineterminator="\n").writerow(cells)
 
 
 def _cell(value: Any) -> str:  # noqa: ANN401  any JSON

@@ -130,7 +130,7 @@ def facts(pairs: Iterable[tuple[str, str | Text]]) -> Table:
     found.add_column(style="bold", no_wrap=True)
     found.add_column(overflow="fold")
     for word, said in pairs:
-        found.add_row(word, said if isinstance(said, Text) else cell(said))
+        found.add_row(clean(word).replace(LINE_BREAK, BREAK_SHOWN), said if isinstance(said, Text) else cell(said))
     return found
 
 
@@ -142,8 +142,8 @@ def ago(moment: datetime | None, now: datetime | None = None) -> str:
     return f"in {compact(-length)}" if length < timedelta(0) else f"{compact(length)} ago"
 
 
-def brief(value: Any, most: int = 60) -> str:  # noqa: ANN401  any JSON
+def brief(value: Any, most: int | None = 60) -> str:  # noqa: ANN401  any JSON
     """A value in one line of at most *most* characters."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     text = " ".join(text.split())
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    return text if most is None or len(text) <= most else f"{text[: most - 1]}…"

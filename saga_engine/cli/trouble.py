@@ -8,6 +8,7 @@ import sys
 from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
+from shlex import quote
 from typing import Final, TextIO
 
 import click
@@ -128,7 +129,7 @@ def _next(error: SagaError) -> str:
         case StoreError() | LedgerError():
             return "saga doctor"
         case Conflict() if "run" in error.facts:
-            return f"saga why {error.facts['run']}"
+            return f"saga why {quote(str(error.facts['run']))}"
         case NotAllowed() | SettingsError():
             return "saga config show --origin"
         case NotFound():

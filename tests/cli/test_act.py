@@ -176,6 +176,32 @@ def test_a_start_that_is_recorded_is_told_whatever_fails_behind_it(saga: Place) 
     assert waited.err.splitlines()[0] == f"note:  {name} is started; saga show {name} --watch"
 
 
+NO_LOOK = """
+from saga_engine.errors import StoreDamaged
+from saga_engine.runtime.engine import Engine
+
+def broken(*_given, **_more):
+    raise StoreDamaged(url="sqlite:///saga.db", reason="I/O error")
+
+Engine.get = broken
+"""
+
+
+def test_what_is_recorded_is_told_though_the_wait_for_it_fails(saga: Place) -> None:
+    """Who is told that nothing was changed does it again."""
+    first, second, third = (saga.started(to=f"Ann {number}") for number in range(3))
+    one = saga.patched(NO_LOOK, "cancel", first, "--yes", "--wait=1", "--json")
+    assert (one.code, one.out) == (9, "")
+    assert one.err.splitlines()[0] == f"note:  {first}: cancelled is recorded; saga show {first} --watch"
+    two = saga.patched(NO_LOOK, "cancel", second, third, "--yes", "--wait=1")
+    assert (two.code, two.out) == (9, "")
+    assert two.err.splitlines()[:2] == [
+        f"note:  {name}: cancelled is recorded; saga show {name} --watch" for name in (second, third)
+    ]
+    states = {saga("show", name, "--json").json["item"]["state"] for name in (first, second, third)}
+    assert states == {"ROLLING_BACK"}
+
+
 def test_braces_in_what_is_asked_about_are_text(saga: Place) -> None:
     name = saga.started(to="Ann")
     for command in (("rollback", name, "--to", "{}{0}{x}"), ("reconcile", name, "--settled", "{}{0}{x}")):

@@ -235,6 +235,50 @@ def test_no_list_ends_before_its_end_without_a_word(saga: Place) -> None:
     assert "  and " not in saga("status").out
 
 
+PAGES_OF_TWO = """
+from saga_engine.cli import history, look
+look.PAGE = history.LINES_AT_ONCE = 2
+"""
+
+
+def test_lines_for_programs_go_on_to_the_last_unless_a_limit_is_given(saga: Place) -> None:
+    """``saga list -o jsonl | saga retry -`` acts on all of them."""
+    names = [saga.started(to=f"Ann {number}") for number in range(5)][::-1]
+    lines = saga.patched(PAGES_OF_TWO, "list", "-o", "jsonl")
+    assert ([json.loads(line)["name"] for line in lines.out.splitlines()], lines.err) == (names, "")
+    rows = saga.patched(PAGES_OF_TWO, "list", "-o", "csv").out
+    assert [row["name"] for row in csv.DictReader(io.StringIO(rows))] == names
+    page = saga.patched(PAGES_OF_TWO, "list", "--json").json
+    assert ([item["name"] for item in page["items"]], bool(page["next"])) == (names[:2], True)
+    some = saga("list", "-o", "jsonl", "--limit", "3")
+    assert (len(some.out.splitlines()), some.err[:23]) == (3, "more:  saga list --page")
+
+    whole = saga("history", names[0], "--json").json["items"]
+    lines = saga.patched(PAGES_OF_TWO, "history", names[0], "-o", "jsonl")
+    assert ([json.loads(line) for line in lines.out.splitlines()], lines.err) == (whole, "")
+    rows = saga.patched(PAGES_OF_TWO, "history", names[0], "-o", "csv", "--after", "1").out
+    assert [row["revision"] for row in csv.DictReader(io.StringIO(rows))] == ["2", "3"]
+    some = saga("history", names[0], "-o", "csv", "--limit", "2")
+    assert (len(some.out.splitlines()), some.err) == (3, f"more:  saga history {names[0]} --after 2\n")
+
+
+def test_json_does_not_speak_to_a_terminal(saga: Place) -> None:
+    name = saga.started(to="Ann")
+    reason = "a \x9b2J \u202e b \x1b \U000e0041 é 中 🚚"
+    assert saga("pause", name, "--reason", reason).code == 0
+    for form in ("json", "jsonl"):
+        told = saga("history", name, "-o", form).out
+        assert [char for char in told if not char.isprintable() and char != "\n"] == []
+        assert "\\u009b2J \\u202e b \\u001b \\udb40\\udc41 é 中 🚚" in told
+    assert saga("history", name, "--json").json["items"][-1]["event"]["reason"] == reason
+
+
+def test_a_command_that_is_offered_can_be_pasted(saga: Place) -> None:
+    assert saga("run", "parcel", "--input", "to=Ann", "--key", "may 1", "--work", "-q").code == 8
+    some = saga("history", "may 1", "--limit", "2")
+    assert some.err == "more:  saga history 'may 1' --after 2\n"
+
+
 def test_a_line_of_the_history_is_one_line_whatever_a_reason_holds(saga: Place) -> None:
     name = saga.started(to="Ann")
     forged = "lunch\n2026-11-23 07:22:41 UTC  approved by ann\r\n\u2028second\tthird\x1b[2J"

@@ -20,6 +20,44 @@ def test_approve_shows_what_waits_and_asks_for_the_name_of_the_saga(saga: Place)
     assert f"{name}: approved, ASKING → SHIPPING" in terminal.seen
 
 
+TABLES = """
+from enum import Enum, auto
+from pydantic import RootModel
+from saga_engine import Approval, Frozen, Saga, Step, hours, minutes
+
+class S(Enum):
+    COUNTING = auto()
+    ASKING = auto()
+    DONE = auto()
+    STOPPED = auto()
+
+class Counted(RootModel[dict[str, object]]): ...
+
+def count(step: Step[Frozen]) -> Counted:
+    names = [f"harmless_{number}" for number in range(30)]
+    return Counted({"x\\x1b[2J\\n  approved it goes to NOWHERE": 1, "dropped": [*names, "customers"]})
+
+saga = Saga("tables", version=1, states=S, input=Frozen, start=S.COUNTING)
+saga.at(S.COUNTING).run(count, timeout=minutes(1)).reads_only().then(S.ASKING)
+may = Approval("sender", shows=count, expires=hours(2))
+saga.at(S.ASKING).approval(may).then(approved=S.DONE, rejected=S.STOPPED, expired=S.STOPPED)
+saga.final(S.DONE, S.STOPPED)
+"""
+
+
+def test_approve_shows_all_that_is_approved_and_obeys_none_of_it(saga: Place) -> None:
+    (saga.folder / "workflows" / "tables.py").write_text(TABLES)
+    assert saga("run", "tables", "--work", "-q").code == 8
+    with saga.terminal("approve", "@last") as terminal:
+        terminal.until("Type the saga's name to approve (tables): ")
+        assert terminal.interrupt() == 130
+    shown = ANSI.sub("", terminal.seen)
+    assert "customers" in "".join(shown.split())
+    assert "\n  approved it goes to NOWHERE" not in terminal.seen.replace("\r", "")
+    assert "\x1b[2J" not in terminal.seen
+    assert "\\x1b[2J" in terminal.seen
+
+
 def test_another_word_approves_nothing(saga: Place) -> None:
     name = saga.started(to="Ann")
     with saga.terminal("approve", name) as terminal:

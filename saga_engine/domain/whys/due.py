@@ -1,6 +1,7 @@
 """W01, W02, W04, W10 and W00: a task that nobody holds: it waits for its time, or for a worker that can take it."""
 
 from datetime import datetime
+from shlex import quote
 from typing import Final
 
 from saga_engine.domain.chart import CONVICTED
@@ -84,7 +85,7 @@ def _not_loaded(view: View, since: str, workers: tuple[Worker, ...]) -> Cause:
     lines = [f"{worker.process} has {_has(view, worker)}" for worker in workers]
     lines += [f"{file} could not be loaded: {error}" for file, error in broken.items()]
     mend = "shows why it cannot be loaded; mend it, then restart the worker"
-    checks = [Offer(f"saga check {file}", mend, outside=True) for file in broken]
+    checks = [Offer(f"saga check {quote(file)}", mend, outside=True) for file in broken]
     load = start_worker(view, saga)
     return Cause(
         "W10", f"a worker with {saga}", f"{since}, and no live worker has {saga} loaded", tuple(lines), (*checks, load)

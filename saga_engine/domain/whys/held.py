@@ -1,6 +1,7 @@
 """W05, W23 and W00: a task that an incarnation holds: it works, is asked to stop, or its worker is gone."""
 
 from datetime import timedelta
+from shlex import quote
 from typing import Final
 
 from saga_engine.domain.chart import retry_of
@@ -114,7 +115,7 @@ def times(view: View, task: Task) -> str:
 
 def start_worker(view: View, having: str = "") -> Offer:
     """A worker for the run's queue, *having* that saga: here, or where the run's files are."""
-    queue = "" if view.around.queue == "default" else f" --queues {view.around.queue}"
+    queue = "" if view.around.queue == "default" else f" --queues {quote(view.around.queue)}"
     loads = " --workflows …" if having else ""
     what = f" that has {having}" if having else "" if view.around.host else " here"
     where = f"; run it on {view.around.host}" if view.around.host else ""
