@@ -138,7 +138,8 @@ def _input(chart: Chart, inputs: Sequence[str], file: Path) -> dict[str, Any]:
         validated(model, typed, f"{chart.name} cannot start with this input")
     except BadInput as error:
         takes = " ".join(f"--input {name}=…" for name, field in model.model_fields.items() if field.is_required())
-        raise trouble.Refused(str(error), f"saga test --kill-everywhere {shlex.quote(str(file))} {takes}".rstrip()) from None
+        again = f"saga test --kill-everywhere {shlex.quote(str(file))} {takes}"
+        raise trouble.Refused(str(error), again.rstrip()) from None
     return typed
 
 
