@@ -35,6 +35,8 @@ LABEL_CHARS_MAX: Final = 63
 """NAMEDATALEN - 1: a longer application_name is cut by the server, with a notice."""
 CHECK_MILLISECONDS: Final = 1000
 """How soon the server sees, in the middle of a statement, that its client is dead (hazard A2)."""
+LEVEL: Final = "-c default_transaction_isolation=read\\ committed"
+"""Whatever the database or the role has for others: who waits for a lock must see what was committed meanwhile."""
 
 GIVEN_UP: Final = ("40001", "40P01")
 LOCK_NOT_AVAILABLE: Final = "55P03"
@@ -91,13 +93,17 @@ class Postgresql(Database):
             "client_connection_check_interval": CHECK_MILLISECONDS,
         }
         given = url.query.get("options", "")
-        options = [given if isinstance(given, str) else " ".join(given), *(f"-c {k}={v}" for k, v in limits.items())]
+        options = [
+            LEVEL,  # first, so that what the URL says wins
+            given if isinstance(given, str) else " ".join(given),
+            *(f"-c {name}={value}" for name, value in limits.items()),
+        ]
         return {
             "pool_pre_ping": True,
             "max_overflow": -1,  # the slots of a worker are the bound; no attempt waits for the session of another
             "pool_reset_on_return": None,  # `_forget` does it
             "connect_args": {
-                "options": " ".join(options).strip(),
+                "options": " ".join(options),
                 "application_name": "saga",
                 "connect_timeout": max(2, round(lease.total_seconds())),  # libpq takes 1 for 2
                 "tcp_user_timeout": lease_ms,

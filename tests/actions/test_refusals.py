@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
@@ -296,6 +298,50 @@ def test_a_target_that_is_published_with_all_tables(refused: Refused) -> None:
     table = "CREATE TABLE item (id bigint PRIMARY KEY)"
     said = refused.by("sqlite to postgresql", [table], [table, 'CREATE PUBLICATION "All" FOR ALL TABLES'])
     assert said == "public.item cannot be replaced: the publication All publishes it"
+
+
+@pytest.mark.parametrize("published", ["ALL TABLES", "TABLES IN SCHEMA public"])
+def test_a_new_table_that_would_be_published(refused: Refused, postgres_url: str, published: str) -> None:
+    """A subscriber would get the rows of the staging table, which it has not, and stop."""
+    [(version,)] = Database(postgres_url).rows("SELECT current_setting('server_version_num')::int")
+    if published != "ALL TABLES" and version < 150000:
+        pytest.skip("PostgreSQL 14 publishes no schemas")
+    table = "CREATE TABLE item (id bigint PRIMARY KEY)"
+    said = refused.by("sqlite to postgresql", [table], [f'CREATE PUBLICATION "All" FOR {published}'])
+    assert said == "public.item cannot be made: the publication All would publish it"
+
+
+def test_a_target_whose_schema_is_published(refused: Refused, postgres_url: str) -> None:
+    [(version,)] = Database(postgres_url).rows("SELECT current_setting('server_version_num')::int")
+    if version < 150000:
+        pytest.skip("PostgreSQL 14 publishes no schemas")
+    table = "CREATE TABLE item (id bigint PRIMARY KEY)"
+    said = refused.by("sqlite to postgresql", [table], [table, "CREATE PUBLICATION p FOR TABLES IN SCHEMA public"])
+    assert said == "public.item cannot be replaced: the publication p publishes it"
+
+
+def test_an_index_of_the_target_in_a_tablespace_of_its_own(fresh_url: Fresh, exports: Path) -> None:
+    source, target = Database(fresh_url("sqlite", "source")), Database(fresh_url("postgresql", "target"))
+    source.run("CREATE TABLE item (id integer PRIMARY KEY)")
+    target.run("CREATE TABLE item (id bigint PRIMARY KEY)")
+    with tablespace(target) as name:
+        target.run(f"ALTER INDEX item_pkey SET TABLESPACE {name}")
+        with pytest.raises(CannotMove, match="cannot be replaced: its index item_pkey has its own tablespace"):
+            Mover(move("item", exports), source, target).preflight()
+
+
+@contextmanager
+def tablespace(server: Database) -> Iterator[str]:
+    """A tablespace in the server's own folder; it is removed with the tables of *server*."""
+    with psycopg.connect(server.libpq, autocommit=True) as admin:
+        name = f"saga_test_{admin.info.backend_pid}"
+        admin.execute("SET allow_in_place_tablespaces = on")
+        admin.execute(f"CREATE TABLESPACE {name} LOCATION ''".encode())
+        try:
+            yield name
+        finally:
+            admin.execute("DROP SCHEMA public CASCADE")
+            admin.execute(f"DROP TABLESPACE {name}".encode())
 
 
 def test_a_partitioned_target(refused: Refused) -> None:

@@ -35,6 +35,23 @@ SELECT jsonb_build_object(
       FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0)
 ) FROM pg_class c WHERE oid = 'public."Order"'::regclass"""
 
+SEQUENCE = """
+SELECT pg_get_userbyid(c.relowner), obj_description(c.oid, 'pg_class'), (SELECT jsonb_agg(jsonb_build_array(
+       pg_get_userbyid(nullif(grantee, 0)), privilege_type, is_grantable) ORDER BY grantee, privilege_type)
+         FROM aclexplode(c.relacl)) FROM pg_class c WHERE oid = 'public."Order_id_seq"'::regclass"""
+SAID = """
+SELECT 'index', indexrelid::regclass::text, obj_description(indexrelid, 'pg_class'), reloptions::text
+  FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+ WHERE indrelid = 'public."Order"'::regclass
+   AND (reloptions IS NOT NULL OR obj_description(indexrelid, 'pg_class') IS NOT NULL)
+UNION ALL SELECT 'constraint', conname, obj_description(oid, 'pg_constraint'), NULL FROM pg_constraint
+ WHERE conrelid = 'public."Order"'::regclass AND obj_description(oid, 'pg_constraint') IS NOT NULL
+UNION ALL SELECT 'trigger', tgname, obj_description(oid, 'pg_trigger'), NULL FROM pg_trigger
+ WHERE tgrelid = 'public."Order"'::regclass AND obj_description(oid, 'pg_trigger') IS NOT NULL
+UNION ALL SELECT 'toast', option, NULL, NULL FROM pg_class c JOIN pg_class t ON t.oid = c.reltoastrelid,
+       unnest(t.reloptions) AS option WHERE c.oid = 'public."Order"'::regclass
+ORDER BY 1, 2"""
+
 
 @pytest.fixture
 def source(fresh_url: Callable[[str, str], str]) -> Database:
@@ -90,6 +107,41 @@ def test_the_old_table_is_kept_and_all_that_hung_on_it_is_on_the_new_one(mover: 
     rows = target.rows('SELECT id, serial, name, parent, twice FROM "Order" WHERE id < 2 ORDER BY id')
     assert rows == [(0, 100, "new 0", None, 0), (1, 101, "new 1", 0, 2)]
     assert target.rows(f'SELECT id, name FROM "{done.kept.removeprefix("public.")}"') == [(1000, "old")]
+
+
+def test_rights_and_comment_of_an_identity_s_sequence_are_carried_over(mover: Mover, target: Database) -> None:
+    target.run(
+        'GRANT USAGE ON SEQUENCE "Order_id_seq" TO pg_monitor WITH GRANT OPTION',
+        'GRANT SELECT ON SEQUENCE "Order_id_seq" TO PUBLIC',
+        """COMMENT ON SEQUENCE "Order_id_seq" IS 'it''s 100 %'""",
+        "ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO pg_read_all_data",
+    )
+    before = target.rows(SEQUENCE)
+    mover.whole()
+    assert target.rows(SEQUENCE) == before
+
+
+def test_what_has_been_said_of_indexes_constraints_and_triggers_is_carried_over(mover: Mover, target: Database) -> None:
+    target.run(
+        "CREATE TABLE parent (id bigint PRIMARY KEY)",
+        'ALTER TABLE "Order" ADD CONSTRAINT "the %" FOREIGN KEY (twice) REFERENCES parent NOT VALID',
+        "ALTER INDEX once SET (fillfactor = 60)",
+        'ALTER INDEX "Order_pkey" SET (fillfactor = 50)',
+        'ALTER TABLE "Order" SET (toast.autovacuum_enabled = false, toast.vacuum_truncate = false)',
+        """COMMENT ON INDEX lower_name IS 'an index''s'""",
+        """COMMENT ON INDEX once IS '50 %'""",
+        """COMMENT ON CONSTRAINT once ON "Order" IS 'a constraint'""",
+        """COMMENT ON CONSTRAINT named ON "Order" IS 'a check'""",
+        """COMMENT ON CONSTRAINT "Order_parent_fkey" ON "Order" IS 'to itself'""",
+        """COMMENT ON CONSTRAINT "the %" ON "Order" IS 'to another'""",
+        """COMMENT ON TRIGGER hear ON "Order" IS 'a trigger'""",
+    )
+    before = target.rows(SAID)
+    assert len(before) == 10
+    mover.up_to_load()
+    mover.validate()
+    mover.cut_over()
+    assert target.rows(SAID) == before
 
 
 def test_the_new_table_works_like_the_old_one(mover: Mover, target: Database) -> None:

@@ -63,6 +63,21 @@ def test_options_in_the_url_are_kept_and_our_limits_win(postgres_url: str, opene
         assert db.scalar(text("SHOW work_mem")) == "12MB"
 
 
+@pytest.mark.parametrize("asked", ["", "?options=-c%20default_transaction_isolation%3Dserializable"])
+def test_work_runs_at_read_committed_unless_the_url_says_otherwise(
+    postgres_url: str, opened: Opened, asked: str
+) -> None:
+    admin = sqlalchemy.create_engine(postgres_url, poolclass=sqlalchemy.NullPool)
+    with admin.begin() as db:
+        db.exec_driver_sql(f"ALTER DATABASE {admin.url.database} SET default_transaction_isolation = 'repeatable read'")
+    engine, show = opened(postgres_url + asked), text("SHOW transaction_isolation")
+    for _ in range(2):  # the second time the session comes from the pool
+        with connect.session(engine, "r.1 attempt 2") as db:
+            db.execute(text("SET default_transaction_isolation = 'repeatable read'"))
+            db.rollback()
+            assert db.scalar(show) == ("serializable" if asked else "read committed")
+
+
 def test_the_server_shows_task_and_attempt_while_work_runs_and_not_after_it(postgres: Engine) -> None:
     name = text("SELECT current_setting('application_name')")
     effect.open_head(postgres, key(3))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from saga_engine.errors import Superseded
@@ -51,10 +50,7 @@ def test_an_effect_that_was_undone_does_not_count(target: Engine) -> None:
 def test_a_late_part_is_seen_where_transactions_see_one_moment_unless_told_otherwise(
     postgres_url: str, opened: Opened
 ) -> None:
-    admin = sa.create_engine(postgres_url, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
-    with admin.connect() as db:
-        db.exec_driver_sql(f"ALTER DATABASE {admin.url.database} SET default_transaction_isolation = 'repeatable read'")
-    target = opened(postgres_url)
+    target = opened(f"{postgres_url}?options=-c%20default_transaction_isolation%3Drepeatable%5C%20read")
     schema.create(target)
     make_table(target)
     effect.open_head(target, key(1))

@@ -113,8 +113,11 @@ class Dialect(Protocol):
         """Why no table of this database can take part."""
 
     @abstractmethod
-    def refusals(self, db: Connection, table: Table) -> list[str]:
-        """Why the table cannot be replaced: whatever hangs on it and would not be carried over, by name."""
+    def refusals(self, db: Connection, target: TableName) -> list[str]:
+        """Why the table cannot be replaced, or made: whatever hangs on it and would not be carried over, by name.
+
+        Asked in the preflight, and again at the cut-over.
+        """
 
     @abstractmethod
     def look(self, db: Connection, table: Table, lanes: Sequence[Lane]) -> Looked:

@@ -1,9 +1,17 @@
-"""Has the target changed since the preflight? Asked before it is copied in shape, and before the swap."""
+"""Has the target changed since the preflight, or what hangs on it? Asked before it is copied in shape, and swapped."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from saga_engine.actions.copy.plan import Fingerprint, Plan
 from saga_engine.errors import TargetChanged
+
+
+def refuse_hindrances(plan: Plan, refusals: Sequence[str]) -> None:
+    """Raise ``TargetChanged`` if the target could not be replaced any more: *refusals* are the dialect's, as of now."""
+    if plan.before.exists and refusals:
+        raise TargetChanged(table=plan.target, difference="; ".join(refusals))
 
 
 def refuse_drift(plan: Plan, now: Fingerprint) -> None:

@@ -35,11 +35,10 @@ def found(here: Asked, there: Asked, table: Table, target: TableName, existing: 
             problems.append("source and target are the same table: name another target_table")
         missing = [*there.dialect.rights_to_replace(db, target, existing), *ledger.privileges(db.engine)]
         problems += [f"missing in the target: {what}" for what in missing]
-        if existing is not None:
-            problems += there.dialect.refusals(db, existing)
-        elif not there.dialect.is_free(db, target):
+        problems += there.dialect.refusals(db, target)
+        if existing is None and not there.dialect.is_free(db, target):
             problems.append(f"the target has something else called {target}")
-        else:
+        elif existing is None:
             problems += there.dialect.unusable([column.name for column in table.columns])
     return [*problems, *_keys(table, existing)]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection
 
-from saga_engine.actions.copy.drift import refuse_drift
+from saga_engine.actions.copy.drift import refuse_drift, refuse_hindrances
 from saga_engine.actions.copy.load import load, prepared
 from saga_engine.actions.copy.plan import CutOver, Loaded, Move, Plan, Report
 from saga_engine.actions.copy.preflight import preflight
@@ -31,10 +31,10 @@ def cut_over(step: Step[Move]) -> CutOver:
     theirs may have gone since the load was proved. One that does not hold stops the swap before it begins; between the
     two looks, it stops the step after the swap, until a person has mended the rows.
 
-    ``TargetChanged`` if the target's schema is not the planned one any more, ``StagingChanged`` if the staging table is
-    not the validated one, ``MoveError`` for such a foreign key. PostgreSQL: fails with LockNotAvailable after three
-    seconds behind other users of a table, and changes nothing; to be tried again. SQLite: nobody else can write to the
-    file meanwhile.
+    ``TargetChanged`` if the target's schema is not the planned one any more, or something hangs on it by now that would
+    stay with the kept table, ``StagingChanged`` if the staging table is not the validated one, ``MoveError`` for such a
+    foreign key. PostgreSQL: fails with LockNotAvailable after three seconds behind other users of a table, and changes
+    nothing; to be tried again. SQLite: nobody else can write to the file meanwhile.
     """
     plan, loaded, report = step.of(preflight), step.of(load), step.of(validate)
     done = step.effect(step.input.target, _swaps(plan, loaded, report))
@@ -47,6 +47,7 @@ def _swaps(plan: Plan, loaded: Loaded, report: Report) -> Callable[[Connection],
     def swap(db: Connection) -> Swapped:
         dialect = prepared(db, plan)
         refuse_drift(plan, dialect.fingerprint(db, plan.target))  # before the long look
+        refuse_hindrances(plan, dialect.refusals(db, plan.target))
         dialect.freeze(db, plan)
         refuse_changed(db, plan, report.validated)
         unproved = dialect.to_prove(db, plan)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from saga_engine.actions.copy.catalog import Table
 from saga_engine.actions.copy.names import NAME_BYTES_MAX, TableName
-from saga_engine.actions.copy.postgres import references, sequences, sql
+from saga_engine.actions.copy.postgres import catalog, references, sequences, sql
 
 SYSTEM: Final = {"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}
 _RIGHTS: Final = """
@@ -46,14 +46,19 @@ SELECT w.why FROM pg_class c CROSS JOIN LATERAL (VALUES
     (EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid), 'it has rules'),
     (EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attacl IS NOT NULL), 'rights on single columns')
   ) AS w(is_so, why) WHERE c.oid = %(table)s::regclass AND w.is_so"""
+_INDEXES: Final = """
+SELECT 'its index ' || c.relname || ' has its own tablespace' FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+ WHERE i.indrelid = %(table)s::regclass AND c.reltablespace <> 0"""
 
 # Named, or with all tables of the database or its schema: a subscriber would get the rows of the staging table, and
-# go on with the rows of the table that is replaced.
+# stop if it has no such table; and go on with the rows of the table that is replaced.
 _PUBLICATIONS: Final = """
-SELECT 'the publication ' || p.pubname || ' publishes it'
-  FROM pg_publication_tables p JOIN pg_class c ON c.relname = p.tablename
-  JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = p.schemaname
- WHERE c.oid = %(table)s::regclass"""
+SELECT p.pubname FROM pg_publication p WHERE p.puballtables OR EXISTS (
+       SELECT FROM pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid = to_regclass(%(table)s))"""
+_SCHEMAS_PUBLISHED: Final = """
+UNION SELECT p.pubname FROM pg_publication p JOIN pg_publication_namespace s ON s.pnpubid = p.oid
+        JOIN pg_namespace n ON n.oid = s.pnnspid WHERE n.nspname = %(schema)s"""
+"""PostgreSQL 14 has none, nor the table."""
 
 
 def unfit(db: Connection) -> list[str]:
@@ -100,12 +105,22 @@ def rights_to_replace(db: Connection, target: TableName, existing: Table | None)
     return [*found, *references.missing_rights(db, target), *sequences.missing_rights(db, target)]
 
 
-def refusals(db: Connection, table: Table) -> list[str]:
+def refusals(db: Connection, target: TableName) -> list[str]:
     """See ``dialect.Dialect``."""
     db.exec_driver_sql(sql.QUALIFY)
-    values = {"table": sql.written(table.name)}
-    return [
-        f"{table.name} cannot be replaced: {why}"
-        for query in (_DEPENDENTS, _PROPERTIES, _PUBLICATIONS)
-        for why in sorted(db.exec_driver_sql(query, values).scalars())
+    publications = _publications(db, target)
+    if catalog.is_free(db, target):
+        return [f"{target} cannot be made: the publication {name} would publish it" for name in publications]
+    found = [
+        why
+        for query in (_DEPENDENTS, _PROPERTIES, _INDEXES)
+        for why in sorted(db.exec_driver_sql(query, {"table": sql.written(target)}).scalars())
     ]
+    found += [f"the publication {name} publishes it" for name in publications]
+    return [f"{target} cannot be replaced: {why}" for why in found]
+
+
+def _publications(db: Connection, target: TableName) -> list[str]:
+    version = db.dialect.server_version_info or ()
+    query = _PUBLICATIONS + _SCHEMAS_PUBLISHED if version >= (15,) else _PUBLICATIONS
+    return sorted(db.exec_driver_sql(query, {"table": sql.written(target), "schema": target.schema_name}).scalars())

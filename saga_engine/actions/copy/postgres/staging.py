@@ -31,8 +31,8 @@ def create_staging(db: Connection, plan: Plan) -> None:
 
 
 def finish_staging(db: Connection, plan: Plan) -> None:
-    """See ``dialect.Dialect``."""
-    db.exec_driver_sql(sql.QUALIFY)
+    """See ``dialect.Dialect``. What it takes over from the target must be of the table that ``create_staging`` saw."""
+    refuse_drift(plan, fingerprint(db, plan.target))
     staging = sql.written(plan.staging)
     if plan.before.exists:
         for statement in (*carry.constraints_and_indexes(db, plan), *carry.properties(db, plan)):

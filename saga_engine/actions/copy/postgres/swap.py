@@ -6,12 +6,14 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from saga_engine.actions.copy.drift import refuse_drift
+from saga_engine.actions.copy.drift import refuse_drift, refuse_hindrances
 from saga_engine.actions.copy.names import TableName, as_loaded, derivations, derived
 from saga_engine.actions.copy.plan import Plan
-from saga_engine.actions.copy.postgres import references, sequences, sql
+from saga_engine.actions.copy.postgres import carry, references, sequences, sql
 from saga_engine.actions.copy.postgres.fingerprint import fingerprint
 from saga_engine.actions.copy.postgres.locks import Locks
+from saga_engine.actions.copy.postgres.refusals import refusals
+from saga_engine.errors import MoveError
 
 LOCK_TIMEOUT_MILLISECONDS: Final = 3_000
 """Whoever uses the table queues behind this lock: give up soon, let them pass, and try again (the saga's retry)."""
@@ -31,8 +33,15 @@ _FREE: Final = "SELECT to_regclass(%s) IS NULL"
 def freeze(db: Connection, plan: Plan) -> None:
     """See ``dialect.Dialect``. Raises the driver's LockNotAvailable while somebody else uses the staging table.
 
-    The target is not locked yet: its users need not wait while the staging table is read.
+    The target is not locked yet: its users need not wait while the staging table is read. ``MoveError`` at an
+    isolation level that would not show what others have committed while a lock was waited for.
     """
+    level = db.exec_driver_sql("SHOW transaction_isolation").scalar()
+    if level != "read committed":
+        raise MoveError(
+            f"the target's connection works at {level}, where a swap does not see what others commit while it waits for"
+            " a lock; take default_transaction_isolation out of the options in its URL, then retry the run"
+        )
     db.exec_driver_sql(f"SELECT set_config('lock_timeout', '{LOCK_TIMEOUT_MILLISECONDS}ms', true)")
     if fingerprint(db, plan.staging).exists:  # a table that is gone cannot be locked
         sql.run(db, f"LOCK TABLE {sql.written(plan.staging)} IN ACCESS EXCLUSIVE MODE")
@@ -48,10 +57,12 @@ def swap(db: Connection, plan: Plan) -> list[str]:
     reached, locks = sequences.reached(db, plan), Locks(db, plan)
     locks.take_target()
     refuse_drift(plan, fingerprint(db, plan.target))
-    handed_over = references.handed_over(db, plan)  # the names are those of now
+    refuse_hindrances(plan, refusals(db, plan.target))
+    handed_over, said = references.handed_over(db, plan), carry.said(db, plan)  # the names are those of now
     statements = locks.run(_replace(db, plan))
     go_on = sequences.let_go_on(db, plan, reached)
     statements += locks.run(handed_over)  # late: it keeps users of the tables that are referred to waiting
+    statements += locks.run(said)
     # Last: what a sequence is set to is not rolled back, and nothing that can be refused comes after it.
     return [*statements, *sql.run_all(db, go_on)]
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from sqlalchemy import Connection
 
 from saga_engine.actions.copy.catalog import Table
 from saga_engine.actions.copy.names import TableName
 from saga_engine.actions.copy.sqlite.sql import body
+
+_TABLE_SQL: Final = "SELECT sql FROM main.sqlite_master WHERE type = 'table' AND name = ?"
 
 
 def unfit(db: Connection) -> list[str]:
@@ -36,7 +39,9 @@ def rights_to_replace(db: Connection, target: TableName, existing: Table | None)
     return []
 
 
-def refusals(db: Connection, table: Table) -> list[str]:
+def refusals(db: Connection, target: TableName) -> list[str]:
     """See ``dialect.Dialect``. Views, triggers and foreign keys name their tables, so they follow the new one."""
-    del db
-    return [] if body(table.sql) else [f"the statement that made {table.name} cannot be read: give it a plain name"]
+    made_by = db.exec_driver_sql(_TABLE_SQL, (target.name,)).scalars()
+    return [
+        f"the statement that made {target} cannot be read: give it a plain name" for sql in made_by if not body(sql)
+    ]
