@@ -47,21 +47,32 @@ def find(db: sa.Connection, wanted: Wanted) -> Sequence[sa.Row[Any]]:
 
 def _found(wanted: Wanted, live_in: str | None) -> sa.Select[Any]:
     """With a live status its index is said to hold whatever is asked for: a CHECK of the table knows, no planner."""
-    query = select(runs).order_by(runs.c.id.desc()).limit(wanted.limit)
-    for column, value in ((runs.c.saga, wanted.saga), (runs.c.state, wanted.state)):
+    equal = {runs.c.saga: wanted.saga, runs.c.state: wanted.state, runs.c.status: live_in or wanted.status}
+    first = runs.c.saga if live_in is None else runs.c.status
+    query = _newest(first, equal.pop(first), wanted.before).limit(wanted.limit)
+    for column, value in equal.items():
         if value is not None:
             query = query.where(column == value)
     if live_in is not None:
-        query = query.where(runs.c.status == live_in, runs.c.ended_at.is_(None))
-    elif wanted.status is not None:
-        query = query.where(runs.c.status == wanted.status)
+        query = query.where(runs.c.ended_at.is_(None))
     if wanted.live is not None:
         query = query.where(runs.c.ended_at.is_(None) if wanted.live else runs.c.ended_at.is_not(None))
     if wanted.since is not None:
         query = query.where(runs.c.created_at >= wanted.since)
-    if wanted.before is not None:
-        query = query.where(runs.c.id < wanted.before)
     return query
+
+
+def _newest(first: sa.Column[Any], value: str | None, before: str | None) -> sa.Select[Any]:
+    """Runs before that one, the newest first; with a *value* those that have it in *first*, by the index of both.
+
+    That is said as a range and an order of two columns: where PostgreSQL is told that one column equals a value, it goes
+    through the ids of all runs instead, and reads all that have come since.
+    """
+    if value is None:
+        query = select(runs).order_by(runs.c.id.desc())
+        return query if before is None else query.where(runs.c.id < before)
+    end = first <= value if before is None else sa.tuple_(first, runs.c.id) < sa.tuple_(value, before)
+    return select(runs).where(first >= value, end).order_by(first.desc(), runs.c.id.desc())
 
 
 def counts(db: sa.Connection) -> dict[tuple[str, str, str], int]:

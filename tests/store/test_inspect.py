@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -73,13 +74,14 @@ def test_what_fits_nothing_finds_nothing(world: World) -> None:
         )
 
 
-def test_a_list_is_read_page_by_page_the_newest_first(world: World) -> None:
+@pytest.mark.parametrize("of", [{}, {"saga": "everything"}, {"status": "running"}, {"live": True}])
+def test_a_list_is_read_page_by_page_the_newest_first(world: World, of: dict[str, Any]) -> None:
     started = [world.run.run_id, *(world.start().run_id for _ in range(4))]
     pages: list[list[str]] = []
     before = None
     while len(pages) < 4:
         with world.store.read() as db:
-            page = [row.id for row in inspect.find(db, Wanted(limit=2, before=before))]
+            page = [row.id for row in inspect.find(db, Wanted(limit=2, before=before, **of))]
         pages.append(page)
         before = page[-1] if page else before
     newest_first = sorted(started, reverse=True)

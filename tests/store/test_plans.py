@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from saga_engine.domain import events as e
 from saga_engine.runtime import ids
-from saga_engine.store import claims
+from saga_engine.store import claims, inspect
 from saga_engine.store import schema as s
 from saga_engine.store.connect import Store, open_store
 from saga_engine.store.prepare import prepare
@@ -132,3 +132,21 @@ def test_a_look_takes_the_first_row_of_each_index_and_sorts_nothing(crowded: Sto
     found = plan(crowded, statement)
     assert [name for name in ("ix_saga_tasks_due", "ix_saga_tasks_timers") if name not in found] == []
     assert sorts_by_time(found) == []
+
+
+@pytest.mark.parametrize("many", [None, "m"])
+@pytest.mark.parametrize("state", [None, "GATE"])
+@pytest.mark.parametrize(
+    ("by", "index"),
+    [({"status": "parked"}, "ix_saga_runs_live"), ({"saga": "everything"}, "ix_saga_runs_saga_created")],
+)
+def test_a_list_does_not_read_the_newer_runs_that_it_is_not_about(
+    crowded: Store, by: dict[str, Any], index: str, state: str | None, many: str | None
+) -> None:
+    """In PostgreSQL a plan by the primary key seems cheaper, and is, until the runs of a day have come behind them."""
+    with watched(crowded) as statements, crowded.read() as db:
+        inspect.find(db, inspect.Wanted(state=state, before=many, **by))
+    (found,) = [plan(crowded, statement) for statement in statements]
+    assert index in found, found
+    assert "Sort" not in found
+    assert "TEMP B-TREE" not in found
