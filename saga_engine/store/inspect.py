@@ -65,8 +65,8 @@ def _found(wanted: Wanted, live_in: str | None) -> sa.Select[Any]:
 def _newest(first: sa.Column[Any], value: str | None, before: str | None) -> sa.Select[Any]:
     """Runs before that one, the newest first; with a *value* those that have it in *first*, by the index of both.
 
-    That is said as a range and an order of two columns: where PostgreSQL is told that one column equals a value, it goes
-    through the ids of all runs instead, and reads all that have come since.
+    That is said as a range and an order of two columns: where PostgreSQL is told that one column equals a value, it
+    goes through the ids of all runs instead, and reads all that have come since.
     """
     if value is None:
         query = select(runs).order_by(runs.c.id.desc())
