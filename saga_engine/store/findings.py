@@ -100,9 +100,13 @@ class _Due:
     """What is asked of one index of due tasks, put together once: ix_saga_tasks_due or ix_saga_tasks_timers."""
 
     def __init__(self, due: sa.TextClause) -> None:
-        behind = sa.tuple_(*_LINE) > sa.tuple_(_QUEUE, _DEFINITION)
-        self.next = select(*_LINE).where(due, behind).order_by(*_LINE).limit(1)
-        """The queue and definition that come next in the index."""
+        queue, definition = _LINE
+        first = select(*_LINE).where(due).order_by(*_LINE).limit(1)
+        self.beside = first.where(queue == _QUEUE, definition > _DEFINITION)
+        """The definition that comes next in the index, of the same queue."""
+        self.behind = first.where(queue > _QUEUE)
+        """The queue that comes next, and its first definition. Two statements, for where SQLite is asked for a pair
+        that is larger than another it reads all that have the same."""
         mine = (tasks.c.queue == _QUEUE, tasks.c.definition == _DEFINITION, tasks.c.due_at <= sa.bindparam("now"))
         self.first = select(tasks.c.run_id, tasks.c.host).where(due, *mine).order_by(tasks.c.due_at).limit(KEPT_MAX)
         """Run and host of what has been due for longest."""
@@ -117,7 +121,10 @@ _DUE = _Due(DUE_ACTION), _Due(DUE_TIMER)
 def _lines(db: sa.Connection, due: _Due) -> Iterator[tuple[str, int]]:
     """Each queue and definition that has a task in the index of *due*, found by going from one to the next."""
     queue, definition = "", 0
-    while (found := db.execute(due.next, {"queue": queue, "definition": definition}).first()) is not None:
+    while (
+        found := db.execute(due.beside, {"queue": queue, "definition": definition}).first()
+        or db.execute(due.behind, {"queue": queue}).first()
+    ) is not None:
         queue, definition = found
         yield queue, definition
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from saga_engine.domain import events as e
 from saga_engine.runtime import ids
-from saga_engine.store import claims, inspect
+from saga_engine.store import claims, findings, inspect
 from saga_engine.store import schema as s
 from saga_engine.store.connect import Store, open_store
 from saga_engine.store.prepare import prepare
@@ -150,3 +150,12 @@ def test_a_list_does_not_read_the_newer_runs_that_it_is_not_about(
     assert index in found, found
     assert "Sort" not in found
     assert "TEMP B-TREE" not in found
+
+
+def test_a_keeper_reads_no_more_where_very_many_wait(crowded: Store) -> None:
+    """SQLite begins a search for a larger pair at the pair itself, and reads on through all that have it."""
+    with watched(crowded) as statements, crowded.write() as db:
+        findings.renew(db, START)
+    found = [plan(crowded, statement) for statement in statements]
+    assert len(found) > 3
+    assert [one for one in found if ")>(?" in one or reads_all(one) or "TEMP B-TREE" in one] == []
