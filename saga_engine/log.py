@@ -26,18 +26,12 @@ def configure(verbosity: int = 0, stream: TextIO | None = None, *, json: bool | 
     """Send log lines to *stream* (default: standard error), our own and those of libraries alike.
 
     *json* None means: JSON unless *stream* is a terminal. Libraries are heard from WARNING on. A line that cannot be
-    written is lost, and breaks nobody. Call it once in a process; a program that embeds the engine and has a logging
-    set-up of its own does not call it.
+    written is lost, and breaks nobody. Takes the place of every handler of the root logger, which it closes: for the
+    command line and the processes that the engine starts, once in each.
     """
     out = _Out(stream)
-    level = LEVELS[max(min(verbosity, max(LEVELS)), min(LEVELS))]
-    renderer = _renderer(out, json=not out.isatty() if json is None else json)
-    structlog.configure(
-        processors=[*_shared(), renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", out)),
-        cache_logger_on_first_use=False,
-    )
+    renderer = _renderer(out, json=json)
+    _configure_ours(out, renderer, verbosity)
     handler = logging.StreamHandler(cast("TextIO", out))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -46,6 +40,25 @@ def configure(verbosity: int = 0, stream: TextIO | None = None, *, json: bool | 
         )
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+
+
+def configure_embedded() -> None:
+    """Send our own lines to standard error, unless structlog has been configured already.
+
+    Python's logging stays as it is: it belongs to the program that embeds the engine.
+    """
+    if not structlog.is_configured():
+        out = _Out(None)
+        _configure_ours(out, _renderer(out, json=None), 0)
+
+
+def _configure_ours(out: _Out, renderer: Processor, verbosity: int) -> None:
+    structlog.configure(
+        processors=[*_shared(), renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[max(min(verbosity, max(LEVELS)), min(LEVELS))]),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", out)),
+        cache_logger_on_first_use=False,
+    )
 
 
 def bound(run: str, state: str, attempt: int) -> AbstractContextManager[None]:
@@ -92,8 +105,8 @@ class _Out:
         return self._given or sys.stderr  # None in a process that was started without
 
 
-def _renderer(stream: _Out, *, json: bool) -> Processor:
-    if json:
+def _renderer(stream: _Out, *, json: bool | None) -> Processor:
+    if not stream.isatty() if json is None else json:
         return structlog.processors.JSONRenderer(default=str)
     colors = stream.isatty() and not os.environ.get("NO_COLOR")
     return structlog.dev.ConsoleRenderer(

@@ -29,25 +29,35 @@ from urllib.request import (
     Request,
 )
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from saga_engine.domain.definition.facts import Step
 from saga_engine.domain.definition.values import Frozen
 from saga_engine.errors import NoticeFailed
-from saga_engine.settings.secret import resolve
+from saga_engine.settings.secret import Words, resolve
 
 SCHEMES: Final = ("https", "http")
+WORDS: Final = Words("URL", "https://host/hook", "file:/PATH", unset="set it in the environment of the worker")
 
 
 class Notice(Frozen):
     """How to tell somebody: *command* is a program and its arguments, never run by a shell; *webhook* is a URL.
 
-    An address with a secret in it is written ``env:NAME`` or ``file:PATH``: what is written here is stored.
+    An address with a secret in it is written ``env:NAME``, of the environment of the worker, or ``file:/PATH``: what
+    is written here is stored.
     """
 
     command: tuple[str, ...] = ()
     webhook: str = ""
     timeout_seconds: float = Field(default=30.0, gt=0, le=240)
+
+    @field_validator("webhook")
+    @classmethod
+    def _whole_path(cls, webhook: str, info: ValidationInfo) -> str:
+        """Inputs are given as Python and stored as JSON: one that is stored must be read, or its run cannot end."""
+        if info.mode == "python" and (problem := _relative(webhook)):
+            raise ValueError(problem)
+        return webhook
 
 
 class Noticed(Frozen):
@@ -98,7 +108,9 @@ def _run(notice: Notice, message: bytes, facts: Mapping[str, str]) -> None:
 
 
 def _post(notice: Notice, message: bytes, key: str) -> None:
-    url = resolve("the webhook", notice.webhook, os.environ, Path.cwd()).get_secret_value()
+    if problem := _relative(notice.webhook):
+        raise NoticeFailed(reason=problem)
+    url = resolve("the webhook", notice.webhook, os.environ, Path("/"), WORDS).get_secret_value()
     if urlsplit(url).scheme not in SCHEMES:
         raise NoticeFailed(reason="the webhook's address is neither https:// nor http://")
     request = Request(url, message, {"Content-Type": "application/json", "Idempotency-Key": key}, method="POST")  # noqa: S310  looked at above
@@ -110,6 +122,13 @@ def _post(notice: Notice, message: bytes, key: str) -> None:
         raise NoticeFailed(reason=f"the webhook answered {error.code}") from None
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise NoticeFailed(reason=f"the webhook was not reached ({type(error).__name__})") from None
+
+
+def _relative(webhook: str) -> str:
+    """Why a *webhook* that is a ``file:`` leads to no certain file; empty where it does, or is none."""
+    if webhook.startswith("file:") and not webhook.startswith(("file:/", "file:~")):
+        return "a relative file: would be looked for wherever the worker was started; write the whole path: file:/PATH"
+    return ""
 
 
 def _opener() -> OpenerDirector:

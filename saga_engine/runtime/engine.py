@@ -8,7 +8,6 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-import structlog
 from pydantic import BaseModel
 
 from saga_engine import log
@@ -64,8 +63,7 @@ class Engine:
         create: bool = True,
     ) -> None:
         role.refuse_engine()
-        if not structlog.is_configured():
-            log.configure()
+        log.configure_embedded()
         self.settings = settings or Settings(
             store=url,
             connections=dict(connections or {}),

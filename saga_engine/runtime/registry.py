@@ -36,17 +36,27 @@ class Registry:
             self.add(saga)
 
     def add(self, saga: Saga[Any, Any], file: Path | None = None) -> Chart:
-        """Make a saga known, and the *file* that it was loaded from."""
+        """Make a saga known, and the *file* that it was loaded from. One that is refused stays unknown."""
         chart = Chart(saga)
-        known = self._by_digest.setdefault(chart.digest, chart)
-        if file is not None:
-            self._files.setdefault(chart.digest, file)
+        known = self._by_digest.get(chart.digest, chart)
         twin = next((c for c in self if c.name == chart.name and c.version == chart.version and c is not known), None)
         if twin is not None:
             raise errors.DefinitionError(
                 f"{chart.name} v{chart.version} is written in two ways; raise the version of the newer one"
             )
-        return known
+        if file is not None:
+            self._files.setdefault(chart.digest, file)
+        return self._by_digest.setdefault(chart.digest, chart)
+
+    def add_all(self, sagas: Iterable[Saga[Any, Any]], file: Path) -> None:
+        """Make the sagas of *file* known; none of them where one is refused: the file is told as left out."""
+        before = dict(self._by_digest), dict(self._files)
+        try:
+            for saga in sagas:
+                self.add(saga, file)
+        except Exception:
+            self._by_digest, self._files = before
+            raise
 
     def __iter__(self) -> Iterator[Chart]:
         return iter(self._by_digest.values())
@@ -76,8 +86,8 @@ class Registry:
 def load(path: Path) -> Registry:
     """Import every ``*.py`` of a folder, or one file, and collect the sagas that stand in them at module level.
 
-    A file that fails is kept as broken, with its error; the others are loaded all the same. A missing path
-    is an empty registry.
+    A file that fails, or of which one saga is refused, is kept as broken, with its error; the others are loaded all
+    the same. A missing path is an empty registry.
     """
     registry = Registry()
     for file, module in modules(path):
@@ -85,8 +95,7 @@ def load(path: Path) -> Registry:
             registry.broken[str(file)] = module
             continue
         try:
-            for saga in sagas_of(module):
-                registry.add(saga, file)
+            registry.add_all(sagas_of(module), file)
         except Exception as error:  # noqa: BLE001  as above: an annotation may hold anything
             registry.broken[str(file)] = _reason(error, file)
     return registry

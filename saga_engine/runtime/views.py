@@ -46,9 +46,10 @@ class RunView(Frozen):
     status: str
     paused: bool
     revision: int
-    input: dict[str, Any]
+    input: Any
+    """JSON as Python has it: mostly a dictionary, but whatever the input model makes, such as a list."""
     results: dict[str, Any]
-    """The newest result of each state that is not undone."""
+    """The newest result of each state that is not undone: JSON too; None of a step that returns nothing."""
     waiting_on: str
     undo: tuple[UndoView, ...]
     tasks: tuple[TaskView, ...]
@@ -125,7 +126,8 @@ class ApprovalView(Frozen):
     need: int
     have: int
     digest: str
-    shows: dict[str, Any]
+    shows: Any
+    """The result that is decided on, as JSON: a dictionary, whatever else its model makes, or None."""
     leads_to: str
     opened_at: datetime
     expires_at: datetime

@@ -148,12 +148,13 @@ def _nearest(start: Path, top: Path, in_folder: Callable[[Path], Path | None]) -
     """What *in_folder* finds first, from *start* up to *top*.
 
     A file above *start* that belongs to another user is refused: settings name code to run, and anybody may
-    write into a folder like /tmp. So is a folder that may not be searched: nobody knows what would hold here.
+    write into a folder like /tmp. So is another user's link to a file that may be trusted, for the folder of the
+    link is where its code is looked for; and a folder that may not be searched: nobody knows what would hold here.
     """
     for folder in (start, *start.parents):
         try:
             path = in_folder(folder)
-            owners = {path.stat().st_uid} - {0, os.geteuid(), start.stat().st_uid} if path else set()
+            owners = _owners(path) - {0, os.geteuid(), start.stat().st_uid} if path else set()
         except OSError as error:
             raise SettingsError(
                 f"{folder} cannot be searched for settings: {error.strerror}; make your own {FILE} in {start}"
@@ -163,6 +164,11 @@ def _nearest(start: Path, top: Path, in_folder: Callable[[Path], Path | None]) -
         if path or folder == top:
             return path
     return None
+
+
+def _owners(path: Path) -> set[int]:
+    """Who can say what *path* holds: the owner of the file, and of the link where it is one."""
+    return {path.stat().st_uid, path.lstat().st_uid}
 
 
 def _tools(project: Path) -> dict[str, Any]:

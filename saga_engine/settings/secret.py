@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, unquote, unquote_plus
 
 from pydantic import SecretStr
@@ -40,6 +40,18 @@ _MEMBER_IN_TEXT: Final = re.compile(
     rf"(?:{_STRING}|[^\s&;,'\"\[\]{{}}\\]+)",
     re.IGNORECASE,
 )
+
+
+class Words(NamedTuple):
+    """What is said of a reference that leads nowhere: what it stands for, and what is read when it is looked up."""
+
+    url: str = "database URL"
+    like: str = "postgresql+psycopg://host/db"
+    file: str = "file:PATH"
+    unset: str = "set it, or write it into .env"
+
+
+OF_A_DATABASE: Final = Words()
 
 
 class _Known:
@@ -92,33 +104,34 @@ def is_secret_name(name: str) -> bool:
     return re.fullmatch(rf"{_BEFORE}(?:{_NAME_OF_SECRET})", name, re.IGNORECASE) is not None
 
 
-def resolve(name: str, reference: str, environment: Mapping[str, str], base: Path) -> SecretStr:
+def resolve(
+    name: str, reference: str, environment: Mapping[str, str], base: Path, words: Words = OF_A_DATABASE
+) -> SecretStr:
     """The URL behind *reference*: a URL itself, ``env:NAME``, or ``file:PATH`` (relative to *base*).
 
     From then on ``redact`` knows its password. A SQLite path that is not absolute is taken from *base*. Raises
-    ``SettingsError``, which names the setting *name*, where the reference leads nowhere or to no URL.
+    ``SettingsError``, which names the setting *name*, where the reference leads nowhere or to no URL; its remedy is
+    in *words*.
     """
-    problem = reference_problem(reference)
+    problem = reference_problem(reference, words)
     if problem:
         raise SettingsError(f"{name}: {problem}")
-    url = _look_up(name, reference, environment, base)
+    url = _look_up(name, reference, environment, base, words)
     if not _URL.match(url):
-        raise SettingsError(
-            f"{name}: {_kind(reference)} holds no database URL; write one like postgresql+psycopg://host/db"
-        )
+        raise SettingsError(f"{name}: {_kind(reference)} holds no {words.url}; write one like {words.like}")
     _known.add(*_passwords(url))
     return SecretStr(anchored(url, base))
 
 
-def reference_problem(reference: str) -> str:
+def reference_problem(reference: str, words: Words = OF_A_DATABASE) -> str:
     """Why *reference* can never lead to a URL, with the remedy; empty where it may."""
     scheme, colon, rest = reference.partition(":")
     if scheme == "keyring" and colon:
-        return "keyring needs the extra saga-engine[keyring], which this version lacks; write env:NAME or file:PATH"
+        return f"keyring needs the extra saga-engine[keyring], which this version lacks; write env:NAME or {words.file}"
     if scheme in {"env", "file"} and not rest:
-        return f"{reference} names nothing; write env:NAME or file:PATH"
+        return f"{reference} names nothing; write env:NAME or {words.file}"
     if scheme not in {"env", "file"} and not _URL.match(reference):
-        return "this is no database URL and no reference; write a URL, env:NAME or file:PATH"
+        return f"this is no {words.url} and no reference; write a URL, env:NAME or {words.file}"
     return ""
 
 
@@ -137,11 +150,11 @@ def anchored(reference: str, base: Path) -> str:
     return reference
 
 
-def _look_up(name: str, reference: str, environment: Mapping[str, str], base: Path) -> str:
+def _look_up(name: str, reference: str, environment: Mapping[str, str], base: Path, words: Words) -> str:
     scheme, _, rest = reference.partition(":")
     if scheme == "env":
         if not environment.get(rest):
-            raise SettingsError(f"{name}: the environment variable {rest} is not set; set it, or write it into .env")
+            raise SettingsError(f"{name}: the environment variable {rest} is not set; {words.unset}")
         return environment[rest].strip()
     if scheme == "file":
         return _read_secret(name, base / Path(rest).expanduser())

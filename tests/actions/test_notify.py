@@ -13,9 +13,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from saga_engine.actions.notify import Notice, Noticed, notify, tell
 from saga_engine.errors import NoticeFailed, SettingsError
+from saga_engine.runtime.payload import plain
 from saga_engine.testing import UnitStep, step
 
 RECORD = "import os, sys; open(sys.argv[1], 'a').write(os.environ['SAGA_STEP_KEY'] + ' ' + sys.stdin.read() + '\\n')"
@@ -153,9 +155,53 @@ def test_only_http_is_spoken(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         notify(noticing(webhook="env:HOOK"))
 
 
-def test_a_reference_that_leads_nowhere_is_named() -> None:
-    with pytest.raises(SettingsError, match="the webhook: the environment variable NO_SUCH_HOOK is not set"):
-        notify(noticing(webhook="env:NO_SUCH_HOOK"))
+@pytest.mark.parametrize(
+    ("webhook", "told"),
+    [
+        (
+            "env:NO_SUCH_HOOK",
+            "the webhook: the environment variable NO_SUCH_HOOK is not set; set it in the environment of the worker",
+        ),
+        ("env:PROSE", "the webhook: env:PROSE holds no URL; write one like https://host/hook"),
+        ("ask Ann", "the webhook: this is no URL and no reference; write a URL, env:NAME or file:/PATH"),
+        ("env:", "the webhook: env: names nothing; write env:NAME or file:/PATH"),
+    ],
+)
+def test_a_reference_that_leads_nowhere_says_what_is_read(
+    webhook: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROSE", "ask Ann")
+    with pytest.raises(SettingsError) as failed:
+        notify(noticing(webhook=webhook))
+    assert str(failed.value) == told
+
+
+RELATIVE = "a relative file: would be looked for wherever the worker was started; write the whole path: file:/PATH"
+
+
+@pytest.mark.parametrize("webhook", ["file:hook", "file:./hook", "file:"])
+def test_a_relative_file_is_refused_where_the_input_is_given(webhook: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        noticing(webhook=webhook)
+    assert plain(refused.value) == f"webhook: Value error, {RELATIVE}"
+
+
+def test_a_relative_file_in_an_older_input_can_still_be_read_and_is_refused_by_the_notice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "hook").write_text("http://127.0.0.1:1/s3cret")
+    monkeypatch.chdir(tmp_path)
+    stored = Noticed.model_validate_json('{"notice": {"webhook": "file:hook"}}')
+    with pytest.raises(NoticeFailed) as failed:
+        notify(step(stored, key="run.9"))
+    assert str(failed.value) == f"The notice could not be given: {RELATIVE}"
+
+
+def test_a_file_with_its_whole_path_is_read(hearing: Callable[[int], Heard], tmp_path: Path) -> None:
+    heard = hearing(204)
+    (tmp_path / "hook").write_text(f"{heard.url}\n")
+    notify(noticing(webhook=f"file:{tmp_path}/hook"))
+    assert [path for path, _, _ in heard.requests] == ["/hook/s3cret"]
 
 
 def test_without_a_notice_nobody_is_told() -> None:

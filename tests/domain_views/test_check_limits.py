@@ -104,6 +104,22 @@ def test_who_is_in_a_role_is_not_asked_where_the_settings_are_not_known() -> Non
     assert codes(gate('"nobody", shows=validate, expires=hours(1), quorum=7')) == []
 
 
+def test_a_step_that_returns_nothing_is_nothing_to_show() -> None:
+    lines = """
+go_live = Approval("dba", shows=load, expires=hours(24))
+saga.at(S.LOADING).run(load, timeout=hours(1)).reads_only().then(S.ASKING)
+saga.at(S.ASKING).approval(go_live).then(approved=S.COMPLETED, rejected=S.STOPPED, expired=S.STOPPED)
+"""
+
+    found = only(lines)
+
+    assert (found.code, found.severity, found.state, found.text, found.help) == (
+        "SG033", "error", "ASKING",
+        "ASKING shows load, which returns nothing: people would decide on nothing",
+        "give shows= a step that returns what they decide on",
+    )  # fmt: skip
+
+
 def test_what_an_approval_shows_is_gone_after_a_rollback_that_leads_forward_again() -> None:
     lines = """
 go_live = Approval("dba", shows=validate, expires=hours(24))

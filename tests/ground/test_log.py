@@ -14,6 +14,7 @@ import pytest
 import structlog
 
 from saga_engine import log
+from saga_engine.runtime.engine import Engine
 from saga_engine.settings import resolve
 
 
@@ -90,6 +91,26 @@ def test_a_library_is_heard_from_warning_on() -> None:
     logging.getLogger("alembic.runtime").info("Running upgrade")
     logging.getLogger("alembic.runtime").warning("odd")
     assert lines(stream) == [{"event": "odd", "level": "warning", "logger": "alembic.runtime"}]
+
+
+@pytest.mark.usefixtures("quiet_afterwards")
+def test_a_program_that_embeds_the_engine_keeps_the_log_it_has_and_hears_the_engine_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", heard)
+    root, file = logging.getLogger(), logging.FileHandler(tmp_path / "program.log")
+    root.addHandler(file)
+    root.setLevel(logging.INFO)
+    before = root.handlers[:]
+    structlog.reset_defaults()
+    with Engine(f"sqlite:///{tmp_path}/saga.db"):
+        logging.getLogger("program").info("mine")
+    structlog.get_logger().info("ours")
+    file.close()
+    assert (root.handlers, root.level) == (before, logging.INFO)
+    assert (tmp_path / "program.log").read_text().splitlines()[-1] == "mine"
+    assert lines(heard) == [{"event": "ours", "level": "info"}]
 
 
 @pytest.mark.usefixtures("quiet_afterwards")

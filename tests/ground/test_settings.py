@@ -303,6 +303,39 @@ def test_a_file_above_that_another_user_planted_is_refused(project: Path, monkey
     assert refusal() == f"{planted} belongs to another user and is not used: make your own saga.toml in {below}"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a link away")
+@pytest.mark.parametrize("name", ["saga.toml", "pyproject.toml", ".env"])
+def test_a_link_above_that_another_user_planted_is_refused_wherever_it_leads(
+    project: Path, tmp_path_factory: pytest.TempPathFactory, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = tmp_path_factory.mktemp("elsewhere") / "ours"
+    ours.write_text("[tool.saga]\n" if name == "pyproject.toml" else "")
+    if name == ".env":
+        (project / "saga.toml").touch()
+    planted = project / name
+    planted.symlink_to(ours)
+    os.lchown(planted, 65534, 65534)
+    below = project / "below"
+    below.mkdir()
+    monkeypatch.chdir(below)
+    assert refusal() == f"{planted} belongs to another user and is not used: make your own saga.toml in {below}"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_link_of_ones_own_to_a_file_of_another_user_is_refused_and_to_one_of_ones_own_is_followed(
+    project: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path_factory.mktemp("elsewhere") / "kept.toml"
+    kept.write_text('workflows = "flows"')
+    (project / "saga.toml").symlink_to(kept)
+    below = project / "below"
+    below.mkdir()
+    monkeypatch.chdir(below)
+    assert settings.load().workflows == project / "flows"
+    os.chown(kept, 65534, 65534)
+    assert refusal().startswith(f"{project}/saga.toml belongs to another user and is not used: ")
+
+
 def test_a_connection_resolves_from_the_environment_and_from_dotenv(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

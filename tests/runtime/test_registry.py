@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from saga_engine.runtime.registry import modules
+from saga_engine.errors import DefinitionError
+from saga_engine.runtime.registry import Registry, load, modules
+from tests.runtime import plays
+
+TWICE = "play v1 is written in two ways; raise the version of the newer one"
 
 
 def told(file: Path) -> str:
@@ -34,3 +38,24 @@ def test_what_is_no_python_file_is_told(tmp_path: Path) -> None:
     file = tmp_path / "flow.txt"
     file.write_text("TOLD = 'text'\n")
     assert "this is no Python file" in told(file)
+
+
+def test_a_saga_written_in_two_ways_is_refused_as_often_as_it_is_asked_for() -> None:
+    first, twin = plays.saga(), plays.saga(deadline=plays.AN_HOUR)
+    known = Registry([first])
+    for add in (known.add, known.chart_of, known.add):
+        with pytest.raises(DefinitionError) as refused:
+            add(twin)
+        assert str(refused.value) == TWICE
+    assert [chart.saga for chart in known] == [first]
+
+
+def test_of_a_file_of_which_one_saga_is_refused_nothing_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("from tests.runtime import plays\nfirst = plays.saga()\n")
+    (tmp_path / "b.py").write_text(
+        "from tests.runtime import plays\nfirst = plays.saga()\n"
+        "other = plays.waiting()\ntwin = plays.saga(deadline=plays.AN_HOUR)\n"
+    )
+    found = load(tmp_path)
+    assert found.broken == {str(tmp_path / "b.py"): f"DefinitionError: {TWICE}"}
+    assert [(chart.name, found.file_of(chart)) for chart in found] == [("play", tmp_path / "a.py")]

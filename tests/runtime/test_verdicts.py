@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from typing import Any
 
 import pytest
+from pydantic import RootModel
 
 from saga_engine import errors
+from saga_engine.domain.definition.facts import Approval, Step
+from saga_engine.domain.definition.saga import Saga
 from saga_engine.domain.definition.values import seconds
 from saga_engine.runtime.engine import Engine
 from saga_engine.store.inspect import OPEN_SHOWN
 from tests.runtime import plays
 from tests.runtime.conftest import Opened, working
+from tests.runtime.plays import AN_HOUR, S
 from tests.runtime.processes import Process, together
 from tests.support.copies import copy, copying
 
@@ -156,3 +161,35 @@ def test_a_quorum_needs_so_many_people_each_once(opened: Opened) -> None:
         engine.approve(run, shown=shown, actor="ann")
     assert engine.approvals(run)[0].have == 1
     assert engine.approve(run, shown=shown, actor="bob").state == "LAST"
+
+
+class Rows(RootModel[list[int]]):
+    """JSON that is no object."""
+
+
+def counted(step: Step[Rows]) -> Rows:
+    return step.input
+
+
+def looked(step: Step[Rows]) -> None: ...
+
+
+@pytest.mark.parametrize(("step", "shows"), [(counted, [2, 1]), (looked, None)])
+def test_what_a_gate_shows_and_a_run_is_given_may_be_any_json(opened: Opened, step: Any, shows: object) -> None:
+    made: Saga[S, Any] = Saga("any", version=1, states=S, input=Rows, start=S.ONE)
+    made.at(S.ONE).run(step).reads_only().then(S.GATE)
+    asked = Approval("dba", shows=step, expires=AN_HOUR)
+    made.at(S.GATE).approval(asked).then(approved=S.DONE, rejected=S.DONE, expired=S.DONE)
+    engine = opened(plays.finished(made), plays.gated(notice=False))
+    run = engine.start(made, Rows([2, 1]))
+    (other,) = at_gate(engine)
+    assert (run.input, engine.get(run.id).input) == ([2, 1], [2, 1])
+    assert {gate.run_id: gate.shows for gate in engine.approvals()} == {
+        run.id: shows,
+        other: {"n": 0, "text": ""},
+    }
+    assert engine.get(run.id).results == {"ONE": shows}
+    assert engine.picture(run.id).run.results == {"ONE": shows}
+    assert [reason.code for reason in engine.why(run.id).reasons] == ["W03"]
+    engine.approve(run.id, shown=digest(engine, run.id), actor="ann")
+    assert engine.get(run.id).state == "DONE"

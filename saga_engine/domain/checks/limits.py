@@ -100,11 +100,16 @@ def _people(
 
 
 def _shown(graph: Graph, name: str, shows: UserCode) -> Iterator[Finding]:
-    """What a gate shows must be there, whichever way the run came: done, and not undone since."""
-    step = next((state for state, run in graph.of(Run) if run.work is shows), None)
+    """What a gate shows must be there, whichever way the run came: something, done, and not undone since."""
+    runs = dict(graph.of(Run))
+    step = next((state for state, run in runs.items() if run.work is shows), None)
     if step is None:
         text = f"{name} shows {named(shows)}, which is no step of this saga"
         yield error(graph, "SG033", name, text, "give shows= a function that one of the states runs")
+        return
+    if runs[step].result is None:
+        text = f"{name} shows {named(shows)}, which returns nothing: people would decide on nothing"
+        yield error(graph, "SG033", name, text, "give shows= a step that returns what they decide on")
         return
 
     path = shortest([(graph.start, False)], (name, False).__eq__, partial(_with_result, graph, step))

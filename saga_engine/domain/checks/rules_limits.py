@@ -73,9 +73,9 @@ saga.at(S.ASKING).approval(go_live).then(approved=S.COMPLETED, rejected=S.STOPPE
         "SG033",
         "an approval that shows what may not be there",
         """\
-shows= names the step whose newest result the people see; they decide on that. It must have succeeded, and not been
-undone since, on every way that leads to the gate. A run that comes another way has nothing to show: its gate does
-not open and the run parks (W16).""",
+shows= names the step whose newest result the people see; they decide on that, so the step returns something. It
+must have succeeded, and not been undone since, on every way that leads to the gate. A run that comes another way has
+nothing to show: its gate does not open and the run parks (W16).""",
         """
 go_live = Approval("dba", shows=validate, expires=hours(24))
 saga.at(S.LOADING).run(load, timeout=hours(1)).reads_only().when(all_there, S.ASKING).then(S.VALIDATING)
