@@ -20,15 +20,18 @@ def given_again(table: Table, like: Table) -> list[str]:
 def referring(like: Table, target: TableName, there: Asked, *, replaced: bool) -> list[str]:
     """Tell of each table to which the statement of *like*, used again, refers, what that costs there.
 
-    *replaced*: *like* is the target, and is kept. A new table that refers to itself holds up nobody else.
+    *replaced*: *like* is the target, and is kept; else nobody proves the foreign keys of the new one.
     """
-    with there.transaction() as db:
-        missing = [name for name in like.refers_to if there.dialect.is_free(db, target.renamed(name))]
+    if not replaced:
+        with there.transaction() as db:
+            others = [name for name in like.refers_to if name.lower() != target.name.lower()]
+            missing = {name for name in others if there.dialect.is_free(db, target.renamed(name))}
+        return [
+            f"the foreign key to {name} is not proved{': the target has no such table' if name in missing else ''}"
+            for name in like.refers_to
+        ]
     return [
-        f"the foreign key to {name} is not proved: the target has no such table"
-        if name in missing
-        else f"the staging table refers to {name}{', and after the swap the kept one does' if replaced else ''}: where"
-        " foreign keys are enforced, deletes there may be refused, or take rows of it along"
+        f"the staging table refers to {name}, and after the swap the kept one does: where foreign keys are enforced,"
+        " deletes there may be refused, or take rows of it along"
         for name in like.refers_to
-        if replaced or name.lower() != target.name.lower()
     ]

@@ -31,11 +31,12 @@ SELECT id, parent, place, own, (SELECT c.name FROM pragma_table_xinfo(place, 'ma
 
 
 def refuse_orphans(db: Connection, plan: Plan) -> None:
-    """Raise ``MoveError`` if a row of the staging table refers to what is not there.
+    """Raise ``MoveError`` if a row that is to replace another table's refers to what is not there.
 
-    A foreign key that names no such table or column proves nothing, and is let be.
+    A foreign key that names no such table or column proves nothing, and is let be. So are those of a new table, which
+    has them from the source: of tables that refer to each other one comes first.
     """
-    for columns in _foreign_keys(db, plan):
+    for columns in _foreign_keys(db, plan) if plan.before.exists else ():
         place = columns[0].place
         key = key_of_one(db, plan.staging, plan.key, _orphaned(plan.staging, columns))
         if key:
