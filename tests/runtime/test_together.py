@@ -65,7 +65,8 @@ class Sends:
 
     def go(self) -> None:
         """Let all go on when they are there: one writes, one is with the helper already, the others wait."""
-        plays.until(lambda: self.engine.door.together._waiting.qsize() == len(self.threads) - 2)
+        shared = self.engine.door.together
+        plays.until(lambda: shared._helping and shared._waiting.qsize() == len(self.threads) - 2)
         self.goes.set()
 
     def end(self) -> dict[str, Any]:
