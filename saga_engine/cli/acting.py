@@ -86,7 +86,8 @@ def _recorded(here: Here, replies: Sequence[Reply], done: str) -> Iterator[None]
         yield
     except (KeyboardInterrupt, SagaError):
         for reply in replies:
-            here.note(f"note:  {reply.run}: {done} is recorded; saga show {reply.run} --watch")
+            if reply.changed:
+                here.note(f"note:  {reply.run}: {done} is recorded; saga show {reply.run} --watch")
         raise
 
 

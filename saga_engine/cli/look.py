@@ -127,7 +127,7 @@ def list_runs(
             )
 
         def write(found: RunPage) -> None:
-            if limit is None and output.streams(given):
+            if limit is None and not watch and output.streams(given):
                 output.stream(given, RunLine, _pages(found, look))
                 return
             output.items(given, "RunList", RunLine, found.items, RUNS, next_page=found.next, empty="no runs")

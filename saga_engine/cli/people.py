@@ -127,7 +127,7 @@ def cell(text: str) -> Text:
 def facts(pairs: Iterable[tuple[str, str | Text]]) -> Table:
     """Lines of a word and what it says, the words above each other."""
     found = Table.grid(padding=(0, 3, 0, 0))
-    found.add_column(style="bold", no_wrap=True)
+    found.add_column(style="bold", overflow="fold")  # a word as long as the line must leave room for what it says
     found.add_column(overflow="fold")
     for word, said in pairs:
         found.add_row(clean(word).replace(LINE_BREAK, BREAK_SHOWN), said if isinstance(said, Text) else cell(said))

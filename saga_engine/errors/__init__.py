@@ -55,6 +55,7 @@ from saga_engine.errors.store import (
 )
 from saga_engine.errors.target import (
     CannotMove,
+    CannotReplace,
     CommitUnknown,
     ConnectionFailed,
     EffectNotSupported,
@@ -90,6 +91,7 @@ __all__ = [
     "BadInput",
     "BadResult",
     "CannotMove",
+    "CannotReplace",
     "CleanRunFailed",
     "CommitUnknown",
     "Conflict",

@@ -88,6 +88,10 @@ class TargetChanged(MoveError):
     """{table} has changed since the preflight: {difference}. Roll the run back and start it again, so that the plan fits the table."""
 
 
+class CannotReplace(MoveError):
+    """{why}. Nothing was swapped: take that away, then `saga retry`; or roll the run back."""
+
+
 class StagingChanged(MoveError):
     """{table} is not what was validated: {difference}. Nothing was swapped; roll the run back and start it again."""
 

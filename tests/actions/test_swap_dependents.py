@@ -13,7 +13,7 @@ import pytest
 
 from saga_engine.actions.copy import dialects
 from saga_engine.actions.copy.plan import Plan
-from saga_engine.errors import TargetChanged
+from saga_engine.errors import CannotReplace, TargetChanged
 from tests.actions.compare import unequal
 from tests.actions.support import Database, Mover, move
 
@@ -71,7 +71,7 @@ def test_it_is_refused_before_the_long_look_and_swapped_when_it_is_gone(
     mover.target.run(made)
     before = mover.target.tables()
     monkeypatch.delattr(import_module("saga_engine.actions.copy.swap"), "refuse_changed")
-    with pytest.raises(TargetChanged) as refused:
+    with pytest.raises(CannotReplace) as refused:
         mover.cut_over()
     assert f"public.item cannot be replaced: {why}. " in str(refused.value)
     assert (mover.target.tables(), mover.target.rows("SELECT name FROM item")) == (before, [("old",)])
@@ -89,7 +89,7 @@ def test_a_view_that_is_committed_while_the_swap_waits_for_the_target(mover: Mov
         swap = pool.submit(mover.cut_over)
         until_waited_for(target)
         user.commit()
-        with pytest.raises(TargetChanged, match=r"rule _RETURN on view public\.v depends on it"):
+        with pytest.raises(CannotReplace, match=r"rule _RETURN on view public\.v depends on it"):
             swap.result(timeout=30)
     assert target.rows("SELECT name FROM v") == [("old",)]
 
@@ -108,6 +108,20 @@ def test_a_target_that_is_changed_while_the_rows_are_loaded(
     monkeypatch.setattr(dialect, "finish_staging", finish_late)
     with pytest.raises(TargetChanged, match="its columns, indexes, constraints, triggers or rights differ"):
         Mover(move("item", exports), source, target).up_to_load()
+
+
+def test_a_publication_that_would_publish_the_staging_table_stops_the_load(
+    source: Database, target: Database, exports: Path
+) -> None:
+    target.run("DROP TABLE item")
+    mover = Mover(move("item", exports), source, target)
+    mover.preflight()
+    mover.export()
+    target.run("CREATE PUBLICATION everything FOR ALL TABLES")
+    with pytest.raises(CannotReplace, match=r"public\.item cannot be made: the publication everything would publish"):
+        mover.load()
+    mover.roll_back()
+    assert target.tables() == set()
 
 
 def until_waited_for(target: Database) -> None:

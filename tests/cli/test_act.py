@@ -200,6 +200,8 @@ def test_what_is_recorded_is_told_though_the_wait_for_it_fails(saga: Place) -> N
     ]
     states = {saga("show", name, "--json").json["item"]["state"] for name in (first, second, third)}
     assert states == {"ROLLING_BACK"}
+    again = saga.patched(NO_LOOK, "cancel", first, "--yes", "--wait=1")
+    assert (again.code, "is recorded" in again.err) == (9, False)
 
 
 def test_braces_in_what_is_asked_about_are_text(saga: Place) -> None:

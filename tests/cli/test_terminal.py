@@ -35,7 +35,8 @@ class Counted(RootModel[dict[str, object]]): ...
 
 def count(step: Step[Frozen]) -> Counted:
     names = [f"harmless_{number}" for number in range(30)]
-    return Counted({"x\\x1b[2J\\n  approved it goes to NOWHERE": 1, "dropped": [*names, "customers"]})
+    odd = "x\\x1b[2J\\n  approved it goes to NOWHERE"
+    return Counted({odd: 1, "dropped": [*names, "customers"], "k" * 200: "seen"})
 
 saga = Saga("tables", version=1, states=S, input=Frozen, start=S.COUNTING)
 saga.at(S.COUNTING).run(count, timeout=minutes(1)).reads_only().then(S.ASKING)
@@ -53,6 +54,7 @@ def test_approve_shows_all_that_is_approved_and_obeys_none_of_it(saga: Place) ->
         assert terminal.interrupt() == 130
     shown = ANSI.sub("", terminal.seen)
     assert "customers" in "".join(shown.split())
+    assert ("k" * 30 in shown, "seen" in shown, "…" in shown) == (True, True, False)
     assert "\n  approved it goes to NOWHERE" not in terminal.seen.replace("\r", "")
     assert "\x1b[2J" not in terminal.seen
     assert "\\x1b[2J" in terminal.seen

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from saga_engine.actions.copy.plan import Fingerprint, Plan
-from saga_engine.errors import TargetChanged
+from saga_engine.errors import CannotReplace, TargetChanged
 
 
-def refuse_hindrances(plan: Plan, refusals: Sequence[str]) -> None:
-    """Raise ``TargetChanged`` if the target could not be replaced any more: *refusals* are the dialect's, as of now."""
-    if plan.before.exists and refusals:
-        raise TargetChanged(table=plan.target, difference="; ".join(refusals))
+def refuse_hindrances(refusals: Sequence[str]) -> None:
+    """Raise ``CannotReplace`` if the target could not be replaced, or made, any more: *refusals* say why."""
+    if refusals:
+        raise CannotReplace(why="; ".join(refusals))
 
 
 def refuse_drift(plan: Plan, now: Fingerprint) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from saga_engine.actions.copy import dialects, folders
 from saga_engine.actions.copy.dialect import Dialect
+from saga_engine.actions.copy.drift import refuse_hindrances
 from saga_engine.actions.copy.export import export
 from saga_engine.actions.copy.plan import Chunk, Loaded, Move, Part, Plan
 from saga_engine.actions.copy.preflight import preflight
@@ -63,7 +64,9 @@ def target_as_before(step: Step[Move]) -> bool:
 
 def _creates(plan: Plan) -> Callable[[Connection], None]:
     def create(db: Connection) -> None:
-        prepared(db, plan).create_staging(db, plan)
+        dialect = prepared(db, plan)
+        refuse_hindrances(dialect.refusals(db, plan.target))
+        dialect.create_staging(db, plan)
 
     return create
 

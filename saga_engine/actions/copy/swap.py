@@ -31,10 +31,10 @@ def cut_over(step: Step[Move]) -> CutOver:
     theirs may have gone since the load was proved. One that does not hold stops the swap before it begins; between the
     two looks, it stops the step after the swap, until a person has mended the rows.
 
-    ``TargetChanged`` if the target's schema is not the planned one any more, or something hangs on it by now that would
-    stay with the kept table, ``StagingChanged`` if the staging table is not the validated one, ``MoveError`` for such a
-    foreign key. PostgreSQL: fails with LockNotAvailable after three seconds behind other users of a table, and changes
-    nothing; to be tried again. SQLite: nobody else can write to the file meanwhile.
+    ``TargetChanged`` if the target's schema is not the planned one any more, ``CannotReplace`` if something hangs on it
+    by now that would stay with the kept table, ``StagingChanged`` if the staging table is not the validated one,
+    ``MoveError`` for such a foreign key. PostgreSQL: fails with LockNotAvailable after three seconds behind other users
+    of a table, and changes nothing; to be tried again. SQLite: nobody else can write to the file meanwhile.
     """
     plan, loaded, report = step.of(preflight), step.of(load), step.of(validate)
     done = step.effect(step.input.target, _swaps(plan, loaded, report))
@@ -47,7 +47,8 @@ def _swaps(plan: Plan, loaded: Loaded, report: Report) -> Callable[[Connection],
     def swap(db: Connection) -> Swapped:
         dialect = prepared(db, plan)
         refuse_drift(plan, dialect.fingerprint(db, plan.target))  # before the long look
-        refuse_hindrances(plan, dialect.refusals(db, plan.target))
+        if plan.before.exists:  # else LOADING has asked: the harm would be done
+            refuse_hindrances(dialect.refusals(db, plan.target))
         dialect.freeze(db, plan)
         refuse_changed(db, plan, report.validated)
         unproved = dialect.to_prove(db, plan)

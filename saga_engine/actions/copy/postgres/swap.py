@@ -57,7 +57,8 @@ def swap(db: Connection, plan: Plan) -> list[str]:
     reached, locks = sequences.reached(db, plan), Locks(db, plan)
     locks.take_target()
     refuse_drift(plan, fingerprint(db, plan.target))
-    refuse_hindrances(plan, refusals(db, plan.target))
+    if plan.before.exists:
+        refuse_hindrances(refusals(db, plan.target))
     handed_over, said = references.handed_over(db, plan), carry.said(db, plan)  # the names are those of now
     statements = locks.run(_replace(db, plan))
     go_on = sequences.let_go_on(db, plan, reached)
